@@ -1,0 +1,27 @@
+/*
+ * Strict unwinding by .eh_frame. Every frame must be covered by call frame information; there is no
+ * frame-pointer guessing and no stack scanning, because the result is used as a proof.
+ */
+#pragma once
+
+#include "elf/image.h"
+#include "mem/memory.h"
+
+/* x86-64 DWARF numbering: 0 rax 1 rdx 2 rcx 3 rbx 4 rsi 5 rdi 6 rbp 7 rsp 8..15 r8..r15 16 return address. */
+struct unwind_registers {
+    uint64_t value[17];
+    uint32_t known; /* bit i: value[i] is known */
+};
+
+enum unwind_end {
+    UNWIND_COMPLETE,   /* reached the thread's start: a frame whose caller is marked undefined */
+    UNWIND_INCOMPLETE, /* some frame has no call frame information, or its memory could not be read */
+    UNWIND_STOPPED,    /* `each` returned non-zero */
+};
+
+/*
+ * Calls `each` with every frame's program counter, innermost first (for callers: the return address minus one,
+ * except behind a signal frame). At most 4096 frames. `why` says what was missing when it is incomplete.
+ */
+enum unwind_end unwind(struct elf_images *images, struct memory *memory, struct unwind_registers start,
+                       int (*each)(void *context, remote_addr pc), void *context, struct why *why);

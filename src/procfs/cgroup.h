@@ -1,0 +1,20 @@
+/* The memory cgroup of a process: v2, v1 and hybrid hierarchies, as the process' own files name them. */
+#pragma once
+
+#include <stdint.h>
+
+#include "procfs/procfs.h"
+
+#define CGROUP_NO_LIMIT UINT64_MAX
+
+struct cgroup_memory {
+    int version;           /* 1 or 2: which hierarchy has the memory controller; 0: none found */
+    char path[1024];       /* as /proc/PID/cgroup names it */
+    uint64_t charge_bytes; /* memory.current, or usage_in_bytes */
+    uint64_t limit_bytes;  /* the lowest of its own and its ancestors' limits; CGROUP_NO_LIMIT if none */
+    bool charge_known;     /* false where the files are not visible from here */
+};
+
+/* Mount points are taken from proc/self/mountinfo below the root. Negative errno; a process in no memory cgroup has version 0 and is no error. */
+int cgroup_memory_read(const struct procfs *procfs, pid_t pid, struct cgroup_memory *ret, struct why *why)
+    must_check;

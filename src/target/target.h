@@ -1,0 +1,71 @@
+/*
+ * A process held still, or only looked at.
+ *
+ * Holding: pidfd first, so that a recycled pid is noticed; then PTRACE_SEIZE and PTRACE_INTERRUPT on every
+ * thread until no new one appears. Nothing is ever injected here. If this program dies at any instruction the kernel
+ * detaches every thread and the target goes on; job control state and pending signals are the target's own.
+ */
+#pragma once
+
+#include <sys/types.h>
+#include <sys/user.h>
+
+#include "base/error.h"
+#include "mem/live.h"
+#include "procfs/maps.h"
+#include "procfs/procfs.h"
+#include "procfs/status.h"
+
+struct target_thread {
+    pid_t tid;
+    int signal;                    /* to be delivered at detach: it was about to be when we stopped the thread */
+    bool stopped;
+    bool has_registers;
+    struct user_regs_struct registers; /* fs_base is the thread pointer */
+};
+
+struct target_pauses {
+    unsigned count;
+    uint64_t total_ns, longest_ns; /* from the first PTRACE_INTERRUPT to the last detach */
+};
+
+struct target {
+    const struct procfs *procfs; /* borrowed */
+    pid_t pid;
+    int pidfd;
+    struct process_status status;   /* as of target_open */
+    struct live_memory memory;
+    bool has_memory;                /* false: /proc/PID/mem may not be opened; memory_reason says why */
+    struct why memory_reason;
+    struct page_source pages;       /* always open */
+    struct target_thread *threads;  /* while stopped */
+    size_t thread_count, thread_capacity;
+    bool stopped;
+    uint64_t stopped_at_ns;
+    struct target_pauses pauses;
+};
+
+/*
+ * Opens, stops nothing. Refuses with its sentence: vanished (-ESRCH), zombie or kernel thread (OUTCOME_NOT_POSSIBLE),
+ * no permission to look at page states (-EACCES). Release with target_close, which also lets it go.
+ */
+int target_open(struct target *ret, const struct procfs *procfs, pid_t pid, struct why *why) must_check;
+void target_close(struct target *target);
+
+/*
+ * Stops every thread, also those born meanwhile, and reads their registers. 0; -EPERM not permitted;
+ * -EBUSY already traced (names the tracer); -ESRCH vanished; -ETIMEDOUT when a thread does not stop within 200 ms
+ * (everything is let go again first; the sentence names the thread and its state); OUTCOME_NOT_POSSIBLE for other
+ * reasons (the leader has exited, ...).
+ */
+int target_stop(struct target *target, struct why *why) must_check;
+
+/* Lets every thread go, each with the signal that was about to be delivered to it. Safe to call at any time. */
+void target_resume(struct target *target);
+
+/* Scope guard: cleanup(target_resume_scope) struct target *held = target; */
+static inline void target_resume_scope(struct target **target)
+{
+    if (*target)
+        target_resume(*target);
+}
