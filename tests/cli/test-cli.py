@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""The command line: exit codes, one sentence for each misuse, and that help, man pages and completion agree.
+
+usage: test-cli.py RESIDUE SOURCE_ROOT      Output is TAP.
+"""
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+RESIDUE = sys.argv[1]
+ROOT = Path(sys.argv[2])
+VERBS = ["why"]
+USAGE, NO_PROCESS, NOT_POSSIBLE = 64, 66, 69
+
+
+def run(*arguments, **options):
+    return subprocess.run([RESIDUE, *arguments], capture_output=True, text=True, timeout=60, check=False, **options)
+
+
+def ended_pid():
+    """The id of a process that has just ended; ids are not handed out again at once."""
+    child = subprocess.Popen(["true"])
+    child.wait()
+    return str(child.pid)
+
+
+def options_of(verb):
+    """The long options that `residue VERB --help` lists."""
+    text = run(*([verb] if verb else []), "--help").stdout
+    return set(re.findall(r"^ .*?(--[a-z][a-z-]+)", text, re.MULTILINE))
+
+
+def misuse(*arguments, says):
+    result = run(*arguments)
+    assert result.returncode == USAGE, f"exit code {result.returncode}"
+    assert result.stdout == "", f"standard output: {result.stdout}"
+    lines = result.stderr.splitlines()
+    assert lines and lines[0].startswith("residue") and says in lines[0], result.stderr
+    assert len(lines) == 1 or lines[1].startswith("Try "), result.stderr
+
+
+def help_goes_to_standard_output():
+    for arguments in ([], *[[verb] for verb in VERBS]):
+        result = run(*arguments, "--help")
+        assert result.returncode == 0 and result.stderr == "", result
+        assert result.stdout.startswith("Usage: residue"), result.stdout
+
+
+def help_lists_every_verb():
+    listed = re.findall(r"^  ([a-z]+) +[a-z]", run("--help").stdout.split("Verbs:")[1], re.MULTILINE)
+    assert listed == VERBS, listed
+
+
+def version_is_the_projects():
+    version = re.search(r"version: '([^']+)'", (ROOT / "meson.build").read_text(encoding="utf-8"))[1]
+    for arguments in (["--version"], ["-V"], ["why", "--version"]):
+        result = run(*arguments)
+        assert (result.returncode, result.stdout) == (0, f"residue {version}\n"), result
+
+
+def no_arguments_are_a_usage_error():
+    misuse(says="which process?")
+    misuse("why", says="which process?")
+
+
+def unknown_verbs_are_named():
+    misuse("wyh", "1", says="'wyh' is neither a verb nor a process id")
+    misuse("", says="'' is neither a verb nor a process id")
+
+
+def unknown_options_are_named():
+    misuse("--wrong", says="residue: unrecognized option '--wrong'")
+    misuse("why", "--wrong", "1", says="residue why: unrecognized option '--wrong'")
+    misuse("1", "--wrong", says="residue why: unrecognized option '--wrong'")
+
+
+def bad_process_ids_are_named():
+    for text in ("x1", "0", "1x", "99999999999", "+1", "1.0"):
+        misuse("why", text, says=f"'{text}' is not a process id")
+    misuse("why", "1", "2", says="'2' is one too many")
+    misuse("1", "2", says="'2' is one too many")
+
+
+def bad_colors_are_named():
+    misuse("why", "--color=red", "1", says="--color takes auto, always or never, not 'red'")
+
+
+def a_vanished_process_is_66():
+    pid = ended_pid()
+    for arguments in (["why", pid], [pid], [pid, "--json"], ["why", "--no-stop", pid]):
+        result = run(*arguments)
+        assert result.returncode == NO_PROCESS, result
+        assert result.stderr.count("\n") == 1 and pid in result.stderr, result.stderr
+        assert result.stdout == "", result.stdout
+
+
+def a_full_disk_is_no_success():
+    for arguments in (["--version"], ["why", "--help"]):
+        with open("/dev/full", "w", encoding="ascii") as full:
+            result = subprocess.run([RESIDUE, *arguments], stdout=full, stderr=subprocess.PIPE, text=True,
+                                    timeout=60, check=False)
+        assert result.returncode == NOT_POSSIBLE and "No space left" in result.stderr, result
+
+
+def closed_output_is_no_success():
+    result = subprocess.run([RESIDUE, "--version"], stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+                            preexec_fn=lambda: os.close(1))
+    assert result.returncode == NOT_POSSIBLE and "could not be written" in result.stderr, result
+
+
+def man_pages_name_every_option():
+    for verb in ["", *VERBS]:
+        page = "residue" + ("-" + verb if verb else "")
+        text = (ROOT / "man" / f"{page}.1.scd").read_text(encoding="utf-8")
+        found = set(re.findall(r"\*(--[a-z-]+)\*", text))
+        missing = options_of(verb) - found
+        assert options_of(verb) and not missing, f"{page} lacks {missing}"
+        if verb:
+            surplus = found - options_of(verb)
+            assert not surplus, f"{page} has {surplus}, which the program does not know"
+            assert f"*{page}*(1)" in (ROOT / "man/residue.1.scd").read_text(encoding="utf-8"), page
+
+
+TESTS = [
+    help_goes_to_standard_output,
+    help_lists_every_verb,
+    version_is_the_projects,
+    no_arguments_are_a_usage_error,
+    unknown_verbs_are_named,
+    unknown_options_are_named,
+    bad_process_ids_are_named,
+    bad_colors_are_named,
+    a_vanished_process_is_66,
+    a_full_disk_is_no_success,
+    closed_output_is_no_success,
+    man_pages_name_every_option,
+]
+
+
+def main():
+    print(f"1..{len(TESTS)}")
+    failed = 0
+    for number, test in enumerate(TESTS, 1):
+        name = test.__name__.replace("_", " ")
+        try:
+            test()
+        except Exception as error:  # a broken test must not hide the next
+            failed += 1
+            print(f"not ok {number} - {name}")
+            print("# " + f"{type(error).__name__}: {error}".replace("\n", "\n# "))
+        else:
+            print(f"ok {number} - {name}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

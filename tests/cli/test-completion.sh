@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# usage: test-completion.sh RESIDUE SOURCE_ROOT
+# Asks bash's completion what a user would, and compares it with the program. Output is TAP.
+set -u
+residue=$1
+script=$2/completions/residue
+number=0
+failures=0
+
+# check NAME WANTED GOT
+check() {
+    number=$((number + 1))
+    if [ "$2" = "$3" ]; then
+        echo "ok $number - $1"
+    else
+        echo "not ok $number - $1"
+        printf '# wanted: %s\n# got:    %s\n' "$2" "$3"
+        failures=$((failures + 1))
+    fi
+}
+
+# complete_words WORD...: what completing the last word offers, sorted, on one line
+complete_words() {
+    COMP_WORDS=(residue "$@")
+    COMP_CWORD=$#
+    COMPREPLY=()
+    _residue
+    printf '%s\n' "${COMPREPLY[@]}" | sort | paste -sd ' '
+}
+
+long_options() {
+    "$residue" "$@" --help | grep -oE '^ .*--[a-z][a-z-]*=?' | grep -oE -e '--[a-z-]+=?' | sort | paste -sd ' '
+}
+
+echo 1..11
+check "bash parses it" "" "$(bash -n "$script" 2>&1)"
+. "$script"
+check "it is registered" "complete -F _residue residue" "$(complete -p residue)"
+check "verbs come first" "why" "$(complete_words w)"
+check "so do processes" "$$" "$(complete_words "$$" | tr ' ' '\n' | grep -x "$$")"
+check "a verb takes a process" "$$" "$(complete_words why "$$" | tr ' ' '\n' | grep -x "$$")"
+check "options before a verb are the program's" "$(long_options)" "$(complete_words --)"
+check "options of why are the program's" "$(long_options why)" "$(complete_words why --)"
+check "a process id stands for why" "$(long_options why)" "$(complete_words 1 --)"
+check "colours, as one word" "--color=always --color=auto" "$(complete_words why --color=a)"
+check "colours, as bash breaks words" "always auto" "$(complete_words why --color = a)"
+check "another's options are not offered" "" "$(complete_words nonsense --)"
+exit $((failures > 0))
