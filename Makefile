@@ -1,0 +1,101 @@
+# A front for setup.sh and meson, which do the work. Every build has a directory of its own.
+#
+#   make            build/src/cmd/residue
+#   make demo       explain a Python process that dropped its data and kept the memory
+#   make test       everything: all tests with gcc, the quick ones with clang and under ASan and UBSan, the static program
+#   make static     build-static/src/cmd/residue, which needs no libraries where it runs
+#   make install    to PREFIX (/usr/local); honours DESTDIR
+#
+# Also: clang and sanitize (all tests in those builds), soak (all tests SOAK times), check-format, format, clean.
+
+PREFIX ?= /usr/local
+SOAK ?= 20
+quick_suites = --suite unit --suite cli
+run_tests = meson test --print-errorlogs
+
+# $(call configure,DIRECTORY,ENVIRONMENT,OPTIONS)
+configure = test -f $(1)/build.ninja || $(2) meson setup $(1) $(3)
+configure_gcc = $(call configure,build,,)
+configure_clang = $(call configure,build-clang,CC=clang,)
+configure_sanitize = $(call configure,build-sanitize,,-Db_sanitize=address$(comma)undefined)
+configure_static = $(call configure,build-static,,-Dstatic=true)
+comma = ,
+
+.PHONY: all demo test clang sanitize static soak install check-format format clean \
+	setup setup-test test-gcc test-clang test-sanitize test-static
+
+all: setup
+	@$(call configure,build,,-Dtests=auto)
+	ninja -C build
+
+demo: all
+	@scripts/demo.sh build/src/cmd/residue
+
+# Every part runs, whatever becomes of the others, so that one failure does not hide the next.
+test: setup-test
+	@rm -f build*/meson-logs/testlog.json
+	@$(MAKE) --no-print-directory --keep-going test-gcc test-clang test-sanitize test-static
+
+test-gcc: setup-test
+	@$(configure_gcc)
+	@meson configure build -Dtests=enabled
+	ninja -C build
+	$(run_tests) -C build
+
+test-clang: setup-test
+	@$(configure_clang)
+	ninja -C build-clang
+	$(run_tests) -C build-clang $(quick_suites)
+
+test-sanitize: setup-test
+	@$(configure_sanitize)
+	ninja -C build-sanitize
+	$(run_tests) -C build-sanitize $(quick_suites)
+
+test-static: setup-test
+	@$(configure_static)
+	ninja -C build-static
+	$(run_tests) -C build-static --suite cli
+
+clang: setup-test
+	@$(configure_clang)
+	ninja -C build-clang
+	$(run_tests) -C build-clang
+
+sanitize: setup-test
+	@$(configure_sanitize)
+	ninja -C build-sanitize
+	$(run_tests) -C build-sanitize
+
+static: setup
+	@$(call configure,build-static,,-Dstatic=true -Dtests=auto)
+	ninja -C build-static
+	@ls -l build-static/src/cmd/residue
+
+soak: setup-test
+	@$(configure_gcc)
+	@meson configure build -Dtests=enabled
+	$(run_tests) -C build --repeat $(SOAK)
+
+install: all
+	@meson configure build --prefix '$(PREFIX)'
+	meson install -C build --strip
+
+check-format: setup-test
+	@git ls-files '*.c' | xargs clang-format --dry-run --Werror
+
+format: setup-test
+	@git ls-files '*.c' | xargs clang-format -i
+
+clean:
+	rm -rf build build-clang build-sanitize build-static
+
+ifneq ($(wildcard bench/*),)
+.PHONY: bench
+bench: setup-test
+	@$(configure_gcc)
+	ninja -C build
+	@for script in bench/*.sh bench/*.py; do \
+		test ! -x "$$script" || "$$script" build/src/cmd/residue || exit 1; \
+	done
+endif
