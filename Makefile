@@ -34,7 +34,8 @@ demo: all
 # Every part runs, whatever becomes of the others, so that one failure does not hide the next.
 test: setup-test
 	@rm -f build*/meson-logs/testlog.json
-	@$(MAKE) --no-print-directory --keep-going test-gcc test-clang test-sanitize test-static
+	@$(MAKE) --no-print-directory --keep-going test-gcc test-clang test-sanitize test-static; made=$$?; echo; \
+		scripts/summarise-tests.py build build-clang build-sanitize build-static && exit $$made
 
 test-gcc: setup-test
 	@$(configure_gcc)

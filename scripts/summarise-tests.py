@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Adds up what meson's test logs of several builds say, subtests counted one by one.
 
-usage: summarise-tests.py BUILD_DIRECTORY...
+usage: summarise-tests.py [--only-sum] BUILD_DIRECTORY...
 
-Tells every failure and every skip with its reason. The last line is "N passed, N failed" or
+Unless --only-sum is given, tells every failure and every skip with its reason. The last line is "N passed, N failed" or
 "N passed, N failed, N skipped". The exit code is 1 when something failed, a log is missing, or nothing ran.
 """
 import json
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 PLAN = re.compile(r"1\.\.(\d+)(?:\s*#\s*SKIP\b\s*(.*))?", re.IGNORECASE)
-RESULT = re.compile(r"(not )?ok\b\s*(\d+)?\s*-?\s*([^#]*?)\s*(?:#\s*(SKIP|TODO)\S*\s*(.*))?$", re.IGNORECASE)
+RESULT = re.compile(r"(not )?ok\b\s*(\d+)?\s*-?\s*([^#]*?)\s*(?:#\s*(SKIP)\S*\s*(.*))?$", re.IGNORECASE)
 
 
 class Tally:
@@ -31,7 +31,7 @@ class Tally:
 def read_tap(name, lines):
     """The tally of one program's TAP output; None when it wrote no TAP."""
     tally = Tally()
-    planned, seen, remark = None, 0, ""
+    planned, seen, remark, failing = None, 0, "", False
     for line in lines:
         plan, result = PLAN.fullmatch(line.strip()), RESULT.match(line)
         if plan:
@@ -40,21 +40,25 @@ def read_tap(name, lines):
                 tally.skipped.append(f"{name}: {plan[2] or 'no reason given'}")
         elif result and (result[2] or planned is not None):
             seen += 1
+            failing = False
             title = result[3] or f"number {result[2]}"
-            if result[4] and result[4].upper() == "SKIP":
+            if result[4]:
                 # cmocka puts the test's name where TAP has the reason; what it printed before is the reason.
                 reason = f"{result[5]}: {remark or 'no reason given'}" if not result[3] else f"{title}: {result[5]}"
                 tally.skipped.append(f"{name}: {reason}")
             elif result[1]:
                 tally.failed.append(f"{name}: {title}")
+                failing = True
             else:
                 tally.passed += 1
             remark = ""
         elif line.strip():
             remark = line.strip().lstrip("# ")
+            if failing:  # remarks on a failure follow it
+                tally.failed[-1] += f"\n    {remark}"
     if planned is None and seen == 0:
         return None
-    if planned is None or seen < planned:
+    if planned is None or seen < planned:  # it crashed, or forgot some
         tally.failed.append(f"{name}: ended after {seen} of {planned or 'an unknown number of'} tests")
     return tally
 
@@ -89,19 +93,22 @@ def read_build(directory):
     return tally
 
 
-def main(directories):
+def main(arguments):
+    only_sum = "--only-sum" in arguments
     total = Tally()
-    for directory in directories:
-        total += read_build(directory)
-    for what in total.skipped:
-        print(f"skipped: {what}")
-    for what in total.failed:
-        print(f"FAILED: {what}")
+    for directory in arguments:
+        if directory != "--only-sum":
+            total += read_build(directory)
     if total.passed == 0 and not total.failed:
-        print("FAILED: no test ran")
+        total.failed.append("no test ran")
+    if not only_sum:
+        for what in total.skipped:
+            print(f"skipped: {what}")
+        for what in total.failed:
+            print(f"FAILED: {what}")
     print(f"{total.passed} passed, {len(total.failed)} failed"
           + (f", {len(total.skipped)} skipped" if total.skipped else ""))
-    return 1 if total.failed or total.passed == 0 else 0
+    return 1 if total.failed else 0
 
 
 if __name__ == "__main__":
