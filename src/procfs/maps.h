@@ -11,7 +11,8 @@ struct vma {
     bool readable, writable, executable;
     bool shared;        /* MAP_SHARED */
     bool locked;        /* VM_LOCKED; filled by smaps_read_flags only */
-    bool hugetlb;       /* hugetlbfs pages: resident, but no part of RSS; filled by smaps_read_flags, else by name */
+    bool hugetlb;       /* hugetlbfs pages: resident, but no part of RSS; filled by smaps_read_flags (worth asking when
+                           status has HugetlbPages); before, only anonymous ones are known, by their name */
     bool pfn_mapped;    /* VM_PFNMAP: no page behind it counts; filled by smaps_read_flags only */
     uint64_t offset;    /* into the file, bytes */
     uint32_t dev_major, dev_minor;
@@ -28,7 +29,8 @@ struct maps {
 
 /*
  * Reads the mappings of `pid`. Release with maps_free. Negative errno: -ESRCH vanished, -EACCES not
- * permitted, -EBADMSG when a line cannot be understood (the sentence quotes it).
+ * permitted, -EBADMSG when a line cannot be understood (the sentence quotes it). A process without memory
+ * (zombie, exiting, kernel thread) is -ESRCH too, and the sentence says which.
  */
 int maps_read(const struct procfs *procfs, pid_t pid, struct maps *ret_maps, struct why *why) must_check;
 
@@ -45,12 +47,16 @@ size_t maps_index_above(const struct maps *maps, remote_addr address);
 /* Private and backed by no file: where heaps can lie. [heap] and [stack] are anonymous too. */
 bool vma_is_anonymous(const struct vma *vma);
 
-/* Kernel-made ([vvar], [vdso], [vsyscall], ...): nothing in it counts as resident. */
+/*
+ * Kernel-made ([vvar], [vdso], [vsyscall], ...). A touched page of [vdso] counts as RssFile like any
+ * page of a file; nothing in the others counts as resident.
+ */
 bool vma_is_special(const struct vma *vma);
 
 /*
  * Whether pages of this file mapping count as RssShmem: memfd, SysV, shared anonymous memory, and files on a
- * tmpfs (whose devices `shmem_devices_read` found).
+ * tmpfs (whose devices `shmem_devices_read` found; -EBADMSG for a mountinfo that cannot be understood).
+ * memfd_secret counts as file. Files of an overlay whose upper layer is a tmpfs are not recognised.
  */
 struct shmem_devices {
     uint64_t *items; /* major << 32 | minor */

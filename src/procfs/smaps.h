@@ -14,20 +14,23 @@ struct smaps_rollup {
     uint64_t swap_bytes, locked_bytes;
 };
 
-/* Bytes everywhere. Falls back to summing smaps where smaps_rollup does not exist (before 4.14). Negative errno. */
+/* Bytes everywhere. -ESRCH vanished or without memory, -EACCES not permitted. Falls back to summing smaps where smaps_rollup does not exist (before 4.14). */
 int smaps_rollup_read(const struct procfs *procfs, pid_t pid, struct smaps_rollup *ret, struct why *why)
     must_check;
 
 /* What smaps says of one mapping. */
 struct smaps_entry {
     struct range range;
-    uint64_t rss_bytes, anonymous_bytes, anon_huge_bytes, swap_bytes, shared_dirty_bytes, private_hugetlb_bytes;
-    bool locked, hugetlb, pfn_mapped, thp_advised, thp_refused, userfaultfd; /* VmFlags lo ht pf hg nh um/uw */
+    uint64_t rss_bytes, anonymous_bytes, anon_huge_bytes, swap_bytes, shared_dirty_bytes;
+    uint64_t private_hugetlb_bytes;
+    uint64_t hugetlb_bytes; /* private and shared; not in rss_bytes */
+    bool locked, hugetlb, pfn_mapped, thp_advised, thp_refused, userfaultfd; /* VmFlags lo ht pf hg nh um/uw/ui */
 };
 
 /*
  * Calls `each` for every mapping in order; it stops early when `each` returns non-zero, and that is returned.
- * Negative errno otherwise; -EBADMSG for text that cannot be understood.
+ * Negative errno otherwise: as maps_read; -EBADMSG for text that cannot be understood. Memory does not grow with
+ * the number of mappings.
  */
 int smaps_each(const struct procfs *procfs, pid_t pid,
                int (*each)(void *context, const struct smaps_entry *entry), void *context, struct why *why)
@@ -36,5 +39,8 @@ int smaps_parse(const char *text, size_t length,
                 int (*each)(void *context, const struct smaps_entry *entry), void *context, struct why *why)
     must_check;
 
-/* Fills locked, hugetlb and pfn_mapped of `maps` from smaps' VmFlags. Negative errno. */
+/*
+ * Fills locked, hugetlb and pfn_mapped of `maps` from smaps' VmFlags, by address: mappings that changed since
+ * `maps` was read get the flags of all that lie there now. Negative errno, and then the flags of some may be missing.
+ */
 int smaps_read_flags(const struct procfs *procfs, pid_t pid, struct maps *maps, struct why *why) must_check;

@@ -12,6 +12,7 @@ struct process_status {
     uid_t uid;            /* effective */
     unsigned threads;
     bool kernel_thread;   /* has no memory of its own */
+    bool has_memory;      /* false: kernel thread, zombie, or exiting; then all figures are 0 */
     uint64_t vm_rss_bytes, rss_anon_bytes, rss_file_bytes, rss_shmem_bytes;
     uint64_t vm_swap_bytes, vm_pte_bytes, vm_locked_bytes, vm_pinned_bytes, vm_hwm_bytes;
     uint64_t hugetlb_bytes; /* HugetlbPages */
