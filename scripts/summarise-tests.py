@@ -54,7 +54,7 @@ def read_tap(name, lines):
             remark = ""
         elif line.strip():
             remark = line.strip().lstrip("# ")
-            if failing:  # remarks on a failure follow it
+            if failing and not remark.startswith("not ok - "):  # that is cmocka's verdict on the group
                 tally.failed[-1] += f"\n    {remark}"
     if planned is None and seen == 0:
         return None

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -66,12 +67,17 @@ static void color_words(void **state)
 /* Standard output is swapped for a terminal's slave side where there is one to be had. */
 static void color_heeds_no_color_and_terminals(void **state)
 {
-    int master = posix_openpt(O_RDWR | O_NOCTTY), saved = dup(STDOUT_FILENO), slave, colored[3];
+    int master = posix_openpt(O_RDWR | O_NOCTTY), saved, slave, colored[3];
 
-    assert_true(saved >= 0);
     assert_true(use_color(COLOR_ALWAYS));
     assert_false(use_color(COLOR_NEVER));
-    assert_true(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    if (master < 0) {
+        print_message("no pseudo-terminal to be had: %s\n", strerror(errno));
+        skip();
+    }
+    assert_true(grantpt(master) == 0 && unlockpt(master) == 0);
+    saved = dup(STDOUT_FILENO);
+    assert_true(saved >= 0);
     slave = open(ptsname(master), O_RDWR | O_NOCTTY);
     assert_true(slave >= 0);
     fflush(stdout);
