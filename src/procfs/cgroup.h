@@ -1,6 +1,8 @@
 /* The memory cgroup of a process: v2, v1 and hybrid hierarchies, as the process' own files name them. */
 #pragma once
 
+#include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "procfs/procfs.h"
@@ -9,10 +11,13 @@
 
 struct cgroup_memory {
     int version;           /* 1 or 2: which hierarchy has the memory controller; 0: none found */
-    char path[1024];       /* as /proc/PID/cgroup names it */
+    char path[PATH_MAX];   /* as /proc/PID/cgroup names it; "" with version 0 */
+    char charge_path[PATH_MAX]; /* the directory charge_bytes was read in, below the root; "" where not known. In v2 it is
+                                   an ancestor's where memory is not enabled for the process' own cgroup */
     uint64_t charge_bytes; /* memory.current, or usage_in_bytes */
-    uint64_t limit_bytes;  /* the lowest of its own and its ancestors' limits; CGROUP_NO_LIMIT if none */
-    bool charge_known;     /* false where the files are not visible from here */
+    uint64_t limit_bytes;  /* the lowest of its own and its visible ancestors' limits; CGROUP_NO_LIMIT if none */
+    bool charge_known;     /* false where the files are not visible from here (another cgroup namespace, not mounted, removed,
+                              or v2's root, which has none); then limit_bytes is CGROUP_NO_LIMIT and means nothing */
 };
 
 /* Mount points are taken from proc/self/mountinfo below the root. Negative errno; a process in no memory cgroup has version 0 and is no error. */

@@ -18,7 +18,7 @@ enum rss_source {
 struct rss {
     uint64_t rss_bytes;    /* anonymous + file + shmem; no hugetlb, no zero page */
     uint64_t anon_bytes, file_bytes, shmem_bytes; /* from status; estimates unless source is RSS_FROM_STATUS */
-    uint64_t swap_bytes, page_table_bytes, hugetlb_bytes;
+    uint64_t swap_bytes, page_table_bytes, hugetlb_bytes; /* from status, too */
     enum rss_source source;
     uint64_t cost_ns;      /* what this read took */
 };
@@ -29,7 +29,10 @@ struct rss {
  */
 int rss_status_is_exact(const struct procfs *procfs, struct why *why) must_check;
 
-/* Reads with the given source. Negative errno: -ESRCH vanished, -EACCES not permitted. */
+/*
+ * Reads with the given source. Negative errno: -ESRCH vanished, -EACCES not permitted. What has no memory (zombie,
+ * kernel thread) has zeros.
+ */
 int rss_read(const struct procfs *procfs, pid_t pid, enum rss_source source, struct rss *ret, struct why *why)
     must_check;
 

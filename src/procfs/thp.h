@@ -9,5 +9,5 @@ struct thp_settings {
     bool khugepaged_known;
 };
 
-/* Negative errno; a kernel without huge pages is "off", not an error. */
+/* Negative errno (-EBADMSG: not understood); a kernel without huge pages is "off", not an error. */
 int thp_settings_read(const struct procfs *procfs, struct thp_settings *ret) must_check;
