@@ -7,6 +7,7 @@
 /* An address in the target. An integer, so that it can never be dereferenced here by mistake. */
 typedef uint64_t remote_addr;
 
+#undef PAGE_SHIFT /* sys/user.h has a macro of that name */
 enum { PAGE_SHIFT = 12 };
 #define PAGE_BYTES UINT64_C(4096) /* x86-64; other page sizes are refused at start */
 #define HUGE_BYTES (UINT64_C(2) << 20)

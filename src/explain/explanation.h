@@ -1,0 +1,61 @@
+/* All that `residue why` knows of a process: plain data, made by explain(), told by report/. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "diagnose/finding.h"
+#include "heap/heap.h"
+#include "ledger/ledger.h"
+#include "ledger/tally.h"
+#include "predict/trim.h"
+#include "procfs/cgroup.h"
+#include "procfs/rss.h"
+#include "procfs/thp.h"
+#include "target/target.h"
+
+/* Unexplained bytes of one recognised owner. */
+struct unexplained_owner {
+    char name[64];          /* "jemalloc", "V8", ...; several joined by " or " when they cannot be told apart */
+    char version[32];       /* "" when not known */
+    uint64_t bytes;
+    const char *evidence;   /* static: how it was attributed: "by the mapping's name", "nothing else is here", ... */
+};
+
+struct unexplained_owners {
+    struct unexplained_owner *items;
+    size_t count, capacity;
+};
+
+struct explanation {
+    pid_t pid;
+    char comm[64];
+    char *exe;                     /* NULL when it may not be read */
+    char *container;               /* NULL */
+    unsigned threads;
+    bool stopped;                  /* the process was held still; else figures are of a moving thing */
+    uint64_t moved_bytes;          /* not stopped: by how much RSS changed while we looked */
+
+    const char *allocator;         /* "glibc", or NULL when none was recognised */
+    char allocator_version[32];
+    bool decoded;
+
+    struct rss rss;                /* rss.rss_bytes is what the ledger adds up to */
+    bool lazyfree_known;
+    uint64_t lazyfree_bytes, heap_live_zero_bytes;
+    struct cgroup_memory cgroup;
+    struct thp_settings thp;
+    uint64_t elapsed_ns;
+    struct target_pauses pauses;
+
+    struct ledger ledger;
+    struct unexplained_owners unexplained_by;
+    struct heap_arenas arenas;
+    struct heap_tally tally;       /* tally.arenas[i] belongs to arenas.items[i] */
+    struct heap_settings settings;
+    bool trim_known;
+    struct trim_prediction trim;
+    struct findings findings;
+    struct heap_refusals refusals; /* what could not be read or believed, and why */
+};
+
+void explanation_free(struct explanation *explanation);

@@ -1,0 +1,88 @@
+/* glibc's malloc as one of the allocators: opening, verifying and closing a heap. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "heap/glibc/glibc.h"
+#include "heap/glibc/quiet.h"
+
+static void glibc_close(struct heap *heap)
+{
+    struct glibc *glibc = glibc_of(heap);
+
+    free(heap->arenas.items);
+    free(heap->regions.items);
+    free(heap->refusals.items);
+    free(glibc->details.items);
+    free(glibc->marks.items);
+    chunk_set_free(&glibc->fastbin);
+    free(glibc);
+}
+
+/* "GNU C Library ... stable release version 2.36." stands in libc's read-only data; a static program may lack it. */
+static void read_version(struct glibc *glibc)
+{
+    static const char needle[] = "stable release version ";
+    char text[64];
+
+    if (!glibc->image || !glibc->image->elf || elf_find_text(glibc->image, needle, text, sizeof text) != 0)
+        return;
+    for (size_t i = 0; i + 1 < sizeof glibc->heap.version; i++) {
+        char c = text[sizeof needle - 1 + i];
+
+        if ((c < '0' || c > '9') && c != '.')
+            break;
+        glibc->heap.version[i] = c;
+    }
+    for (size_t i = strlen(glibc->heap.version); i && glibc->heap.version[i - 1] == '.'; i--)
+        glibc->heap.version[i - 1] = '\0';
+}
+
+static int read_all(const struct heap_view *view, struct glibc *glibc, struct why *why)
+{
+    int r = glibc_find_main_arena(view, glibc, why);
+
+    if (r)
+        return r;
+    glibc->image = view->images ? elf_images_find(view->images, glibc->main_arena) : NULL;
+    read_version(glibc);
+    r = glibc_read_settings(view, glibc, why);
+    if (r == 0)
+        r = glibc_read_arenas(view, glibc, why);
+    if (r == 0)
+        r = glibc_find_mmapped(view, glibc, why);
+    if (r == 0)
+        r = glibc_read_lists(view, glibc, why);
+    return r;
+}
+
+static int glibc_open(const struct heap_view *view, struct heap **ret_heap, struct why *why)
+{
+    struct glibc *glibc = calloc(1, sizeof *glibc);
+    int r;
+
+    if (!glibc)
+        return -ENOMEM;
+    glibc->heap.allocator = &glibc_allocator;
+    glibc->heap_reserve = HEAP_RESERVE_BYTES;
+    glibc->tcache = &tcache_layouts[0];
+    r = read_all(view, glibc, why);
+    if (r) {
+        glibc_close(&glibc->heap);
+        return r;
+    }
+    *ret_heap = &glibc->heap;
+    return 0;
+}
+
+static int glibc_settled(const struct heap_view *view, const struct heap *heap, struct why *why)
+{
+    return glibc_is_quiet(view, glibc_of_const(heap), why);
+}
+
+const struct allocator glibc_allocator = {
+    .name = "glibc",
+    .open = glibc_open,
+    .settled = glibc_settled,
+    .walk = glibc_walk,
+    .close = glibc_close,
+};

@@ -1,0 +1,112 @@
+/* glibc's malloc from outside: what the files of this folder share. */
+#pragma once
+
+#include <string.h>
+
+#include "heap/glibc/layout.h"
+#include "heap/glibc/marks.h"
+#include "heap/heap.h"
+
+/* What the walk needs of one arena beyond struct heap_arena. */
+struct arena_detail {
+    remote_addr fastbins[FASTBIN_COUNT]; /* list heads: chunk addresses, never mangled */
+    bool initial;           /* top is still the bin header: never had memory */
+    /* The arena's own ends of the bin lists, as sums (see struct list_sums). */
+    uint64_t head_targets_fd, head_targets_bk, head_addresses;
+    uint64_t fastbin_count, fastbin_sum; /* entries of its fastbins, and the sum of hash_address of them */
+};
+
+struct glibc {
+    struct heap heap; /* first */
+    const struct state_layout *state;
+    const struct par_layout *par;
+    const struct heap_info_layout *heap_info; /* NULL while there is no thread arena */
+    const struct tcache_layout *tcache;
+    remote_addr main_arena, mp;
+    uint64_t heap_reserve;     /* HEAP_MAX_SIZE in force */
+    uint64_t thp_pagesize;     /* mp_'s: the unit in which the main top is trimmed, 0: pages */
+    struct elf_image *image;   /* the libc (or static program) that the arena lies in; NULL for fakes */
+    struct arena_details {
+        struct arena_detail *items; /* one an arena */
+        size_t count, capacity;
+    } details;
+    struct chunk_marks marks;  /* tcache chunks and structs */
+    struct chunk_set fastbin;  /* fastbin chunks */
+    bool links_mangled;        /* safe-linking (2.32, a1a486d70e): inferred from the lists' ends */
+    bool links_known;
+};
+
+static inline struct glibc *glibc_of(struct heap *heap)
+{
+    return (struct glibc *)heap;
+}
+
+static inline const struct glibc *glibc_of_const(const struct heap *heap)
+{
+    return (const struct glibc *)heap;
+}
+
+/* Fields out of a structure that was read whole. */
+static inline uint64_t field_u64(const uint8_t *bytes, size_t offset)
+{
+    uint64_t value;
+
+    memcpy(&value, bytes + offset, sizeof value);
+    return value;
+}
+
+static inline uint32_t field_u32(const uint8_t *bytes, size_t offset)
+{
+    uint32_t value;
+
+    memcpy(&value, bytes + offset, sizeof value);
+    return value;
+}
+
+/*
+ * A mixer for order-independent sums: two multisets of addresses with equal sums of this are equal, but for a
+ * chance of 2^-64. (The finaliser of SplitMix64.)
+ */
+static inline uint64_t hash_address(uint64_t address)
+{
+    address = (address ^ (address >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    address = (address ^ (address >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return address ^ (address >> 31);
+}
+
+/* The address of bin `index`'s header seen as a chunk (1..127). */
+static inline remote_addr bin_header(const struct state_layout *state, remote_addr arena, unsigned index)
+{
+    return arena + state->bins + 16 * (uint64_t)(index - 1) - 16;
+}
+
+extern const struct allocator glibc_allocator;
+
+/* find.c: the main arena and mp_, by signature. 0, OUTCOME_NOT_FOUND, OUTCOME_LAYOUT_UNKNOWN, negative errno. */
+int glibc_find_main_arena(const struct heap_view *view, struct glibc *glibc, struct why *why) must_check;
+
+/* settings.c: mp_ and the settings in force. Needs the main arena's state. */
+int glibc_read_settings(const struct heap_view *view, struct glibc *glibc, struct why *why) must_check;
+
+/* arenas.c: follows the ring, reads every arena, and lists its regions. */
+int glibc_read_arenas(const struct heap_view *view, struct glibc *glibc, struct why *why) must_check;
+
+/* mmapped.c: adds a region for every mmapped chunk. Never fails for ambiguity: refuses instead. */
+int glibc_find_mmapped(const struct heap_view *view, struct glibc *glibc, struct why *why) must_check;
+
+/* lists.c: tcaches and fastbins, into marks and the fastbin set. */
+int glibc_read_lists(const struct heap_view *view, struct glibc *glibc, struct why *why) must_check;
+
+/* tcache.c: addresses of the threads' tcache structs (0 for a thread without), one a thread pointer. */
+int glibc_find_tcaches(const struct heap_view *view, const struct glibc *glibc, remote_addr *ret_structs,
+                       struct why *why) must_check;
+
+/* parallel.c */
+int glibc_walk(const struct heap_view *view, struct heap *heap, struct span_sink *sink, unsigned threads,
+               struct why *why) must_check;
+
+/* arenas.c: after regions were added. */
+void glibc_sort_regions(struct glibc *glibc);
+
+/* The region that holds `address`, or NULL; regions must be sorted. */
+struct heap_region *glibc_region_at(struct glibc *glibc, remote_addr address);

@@ -1,0 +1,151 @@
+/*
+ * Free chunks that keep their "in use" bit: what lies in tcaches and fastbins. The lists are followed, never
+ * trusted: every entry must lie in a known region, and no list may be longer than it can be.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "heap/glibc/glibc.h"
+#include "mem/cache.h"
+
+enum { TCACHE_STRUCT_MOST = 640 };
+
+struct list_reader {
+    const struct heap_view *view;
+    struct glibc *glibc;
+    struct memory_cache cache;
+};
+
+static bool is_link(struct glibc *glibc, uint64_t value)
+{
+    return value == 0 || (value % CHUNK_ALIGNMENT == 0 && glibc_region_at(glibc, value));
+}
+
+/* Safe-linking stores a link xor its own address >> 12. Which form it is shows at the first link ever met. */
+static int decode_link(struct glibc *glibc, remote_addr field, uint64_t stored, remote_addr *ret_link,
+                       struct why *why)
+{
+    uint64_t revealed = stored ^ (field >> 12);
+    bool plain_fits = is_link(glibc, stored), mangled_fits = is_link(glibc, revealed);
+
+    if (!glibc->links_known && plain_fits != mangled_fits) {
+        glibc->links_mangled = mangled_fits;
+        glibc->links_known = true;
+    }
+    if (glibc->links_known && (glibc->links_mangled ? mangled_fits : plain_fits)) {
+        *ret_link = glibc->links_mangled ? revealed : stored;
+        return 0;
+    }
+    return why_set(why, OUTCOME_TORN, "a free list's link at 0x%" PRIx64 " leads nowhere", field);
+}
+
+/* The link in the list node whose link field is at `field`. */
+static int read_link(struct list_reader *reader, remote_addr field, remote_addr *ret_link, struct why *why)
+{
+    uint64_t stored;
+    int r = memory_cache_read(&reader->cache, field, &stored, sizeof stored, why);
+
+    if (r)
+        return r == OUTCOME_UNREADABLE ? why_prefix(why, OUTCOME_TORN, "a free list") : r;
+    return decode_link(reader->glibc, field, stored, ret_link, why);
+}
+
+/*
+ * A thread may be between taking an entry and counting it: one off is no contradiction.
+ */
+static int read_tcache_bin(struct list_reader *reader, unsigned bin, unsigned count, remote_addr entry,
+                           struct why *why)
+{
+    unsigned seen = 0;
+
+    while (entry) {
+        int r;
+
+        if (!is_link(reader->glibc, entry) || ++seen > count + 1)
+            return why_set(why, OUTCOME_TORN, "a tcache list of %u chunks does not end", count);
+        r = chunk_marks_add(&reader->glibc->marks,
+                            (struct chunk_mark){.chunk = entry - CHUNK_HEADER_BYTES,
+                                                .bytes = CHUNK_MIN_BYTES + 16 * (uint64_t)bin,
+                                                .kind = MARK_TCACHE_ENTRY});
+        if (r == 0)
+            r = read_link(reader, entry, &entry, why);
+        if (r)
+            return r;
+    }
+    if (seen + 1 < count)
+        return why_set(why, OUTCOME_TORN, "a tcache list of %u chunks ends after %u", count, seen);
+    return 0;
+}
+
+static int read_tcache(struct list_reader *reader, remote_addr address, struct why *why)
+{
+    const struct tcache_layout *layout = reader->glibc->tcache;
+    uint8_t bytes[TCACHE_STRUCT_MOST];
+    int r = memory_cache_read(&reader->cache, address, bytes, layout->size, why);
+
+    if (r == 0)
+        r = chunk_marks_add(&reader->glibc->marks,
+                            (struct chunk_mark){.chunk = address - CHUNK_HEADER_BYTES, .kind = MARK_TCACHE_STRUCT});
+    for (unsigned bin = 0; r == 0 && bin < TCACHE_BINS; bin++) {
+        uint16_t count;
+
+        memcpy(&count, bytes + 2 * bin, sizeof count);
+        r = read_tcache_bin(reader, bin, count, field_u64(bytes, layout->entries + 8 * (size_t)bin), why);
+    }
+    return r;
+}
+
+static int read_tcaches(struct list_reader *reader, struct why *why)
+{
+    const struct heap_view *view = reader->view;
+    auto_free remote_addr *structs = calloc(view->thread_count + 1, sizeof *structs);
+    int r;
+
+    if (!structs)
+        return -ENOMEM;
+    r = glibc_find_tcaches(view, reader->glibc, structs, why);
+    for (size_t i = 0; r == 0 && i < view->thread_count; i++)
+        if (structs[i])
+            r = read_tcache(reader, structs[i], why);
+    return r;
+}
+
+static int read_fastbin(struct list_reader *reader, struct arena_detail *detail, remote_addr chunk, struct why *why)
+{
+    struct glibc *glibc = reader->glibc;
+
+    while (chunk) {
+        int r;
+
+        if (!is_link(glibc, chunk))
+            return why_set(why, OUTCOME_TORN, "a fastbin leads nowhere");
+        r = chunk_set_add(&glibc->fastbin, chunk);
+        if (r)
+            return r > 0 ? why_set(why, r, "a fastbin is linked in a loop") : r;
+        detail->fastbin_count++;
+        detail->fastbin_sum += hash_address(chunk);
+        r = read_link(reader, chunk + CHUNK_HEADER_BYTES, &chunk, why);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+int glibc_read_lists(const struct heap_view *view, struct glibc *glibc, struct why *why)
+{
+    struct list_reader reader = {.view = view, .glibc = glibc};
+    int r = memory_cache_open(&reader.cache, view->memory);
+
+    if (r)
+        return r;
+    if (view->threads)
+        r = read_tcaches(&reader, why);
+    for (size_t i = 0; r == 0 && i < glibc->details.count; i++)
+        for (unsigned bin = 0; r == 0 && bin < FASTBIN_COUNT; bin++)
+            r = read_fastbin(&reader, &glibc->details.items[i], glibc->details.items[i].fastbins[bin], why);
+    chunk_marks_sort(&glibc->marks);
+    memory_cache_close(&reader.cache);
+    return r;
+}

@@ -1,0 +1,131 @@
+/*
+ * mp_, by content: a place in the same data segment where every field is plausible and the counters agree with each
+ * other and with the main arena. Then the settings in force, as they are and not as somebody set them.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "heap/glibc/glibc.h"
+
+enum {
+    PAR_BYTES_MOST = 136,
+    PAR_MMAP_THRESHOLD = 16,
+    PAR_ARENA_TEST = 24,
+    PAR_ARENA_MAX = 32,
+    SEARCH_BYTES = 32768, /* either side of the main arena: they are statics of one object file */
+    TCACHE_COUNT_MOST = 65535,
+};
+
+/* tidx2usize(): the largest request that the last tcache bin serves. */
+static bool tcache_fields_fit(const uint8_t *par, const struct par_layout *layout)
+{
+    uint64_t bins = field_u64(par, layout->tcache_bins), most = field_u64(par, layout->tcache_max_bytes);
+
+    return bins >= 1 && bins <= TCACHE_BINS && most <= (bins - 1) * 16 + 24 && most + 16 > (bins - 1) * 16 + 8 &&
+           field_u64(par, layout->tcache_count) <= TCACHE_COUNT_MOST;
+}
+
+static bool counters_fit(const uint8_t *par, const struct par_layout *layout)
+{
+    uint32_t count = field_u32(par, layout->n_mmaps), most = field_u32(par, layout->max_n_mmaps);
+    uint64_t bytes = field_u64(par, layout->mmapped_mem), most_bytes = field_u64(par, layout->max_mmapped_mem);
+
+    return count <= most && bytes <= most_bytes && bytes % PAGE_BYTES == 0 && (count == 0) == (bytes == 0) &&
+           bytes / PAGE_BYTES >= count;
+}
+
+static bool par_fits(const uint8_t *par, const struct par_layout *layout)
+{
+    uint64_t arena_test = field_u64(par, PAR_ARENA_TEST);
+    uint64_t sbrk_base = field_u64(par, layout->sbrk_base);
+
+    return arena_test >= 1 && arena_test <= 65536 && field_u64(par, PAR_ARENA_MAX) <= 1 << 20 &&
+           field_u32(par, layout->no_dyn_threshold) <= 1 && field_u64(par, PAR_MMAP_THRESHOLD) != 0 &&
+           sbrk_base && sbrk_base < UINT64_C(1) << 57 && counters_fit(par, layout) && tcache_fields_fit(par, layout);
+}
+
+struct par_search {
+    remote_addr address;
+    const struct par_layout *layout;
+    unsigned hits;
+};
+
+static void search_buffer(const uint8_t *buffer, size_t bytes, remote_addr start, struct par_search *search)
+{
+    for (size_t offset = 0; offset + PAR_BYTES_MOST <= bytes; offset += 16)
+        for (size_t i = 0; i < par_layout_count; i++)
+            if (par_fits(buffer + offset, &par_layouts[i])) {
+                search->address = start + offset;
+                search->layout = &par_layouts[i];
+                search->hits++;
+            }
+}
+
+/* Reads what is readable around the main arena, page by page, the rest as zeros. */
+static int read_around(const struct heap_view *view, remote_addr middle, uint8_t *buffer, remote_addr *ret_start,
+                       struct why *why)
+{
+    enum { PAGES = 2 * SEARCH_BYTES / 4096 + 1 };
+    uint8_t flags[PAGES];
+    remote_addr start = align_down(middle - SEARCH_BYTES, PAGE_BYTES);
+    int r = memory_page_flags(view->memory, start, PAGES, flags, why);
+
+    if (r == 0)
+        r = memory_read_pages(view->memory, start, PAGES, flags, buffer, why);
+    if (r == 0)
+        *ret_start = start;
+    return r;
+}
+
+static int find_par(const struct heap_view *view, struct glibc *glibc, struct why *why)
+{
+    const size_t bytes = 2 * SEARCH_BYTES + PAGE_BYTES;
+    auto_free uint8_t *buffer = malloc(bytes);
+    struct par_search search = {0};
+    remote_addr start;
+    int r;
+
+    if (!buffer)
+        return -ENOMEM;
+    r = read_around(view, glibc->main_arena, buffer, &start, why);
+    if (r)
+        return r;
+    search_buffer(buffer, bytes, start, &search);
+    if (search.hits != 1)
+        return why_set(why, OUTCOME_LAYOUT_UNKNOWN,
+                       "malloc's parameters (mp_) fit %s known layout near the main arena at 0x%" PRIx64,
+                       search.hits ? "more than one" : "no", glibc->main_arena);
+    glibc->mp = search.address;
+    glibc->par = search.layout;
+    return 0;
+}
+
+int glibc_read_settings(const struct heap_view *view, struct glibc *glibc, struct why *why)
+{
+    struct heap_settings *settings = &glibc->heap.settings;
+    uint8_t par[PAR_BYTES_MOST];
+    int r = find_par(view, glibc, why);
+
+    if (r == 0)
+        r = memory_read(view->memory, glibc->mp, par, glibc->par->size, why);
+    if (r)
+        return r;
+    *settings = (struct heap_settings){
+        .trim_threshold = field_u64(par, 0),
+        .top_pad = field_u64(par, 8),
+        .mmap_threshold = field_u64(par, PAR_MMAP_THRESHOLD),
+        .dynamic_threshold = field_u32(par, glibc->par->no_dyn_threshold) == 0,
+        .arena_max = field_u64(par, PAR_ARENA_MAX),
+        .mmapped_count = field_u32(par, glibc->par->n_mmaps),
+        .mmapped_bytes = field_u64(par, glibc->par->mmapped_mem),
+        .tcache_count = field_u64(par, glibc->par->tcache_count),
+    };
+    if (glibc->par->thp_pagesize)
+        glibc->thp_pagesize = field_u64(par, glibc->par->thp_pagesize);
+    /* 2.35..2.41 with glibc.malloc.hugetlb >= 2: four huge pages, even when normal ones are used (c1beb51d08). */
+    if (glibc->par->hp_pagesize && field_u64(par, glibc->par->hp_pagesize))
+        glibc->heap_reserve = 4 * field_u64(par, glibc->par->hp_pagesize);
+    return 0;
+}

@@ -1,0 +1,22 @@
+#include "heap/heap.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/vector.h"
+#include "heap/glibc/glibc.h"
+
+const struct allocator *const allocators[] = {&glibc_allocator, NULL};
+
+void heap_refuse(struct heap *heap, const struct why *reason, const char *what_format, ...)
+{
+    struct heap_refusal refusal = {.reason = *reason};
+    va_list args;
+    int r;
+
+    va_start(args, what_format);
+    vsnprintf(refusal.what, sizeof refusal.what, what_format, args);
+    va_end(args);
+    r = vector_push(&heap->refusals, refusal);
+    (void)r;
+}

@@ -1,0 +1,154 @@
+/*
+ * Allocators behind one interface. A decoder finds its heap in a process' memory, says which ranges
+ * are its own (regions), and walks them, handing over spans. It does not know what becomes of them.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "elf/image.h"
+#include "elf/unwind.h"
+#include "mem/memory.h"
+#include "mem/window.h"
+#include "procfs/maps.h"
+
+/* A stopped thread. */
+struct heap_thread {
+    pid_t tid;
+    remote_addr thread_pointer; /* fs_base */
+    struct unwind_registers registers;
+};
+
+/* What a decoder may look at: one frozen (or running) view of a process. All borrowed. */
+struct heap_view {
+    struct memory *memory;
+    const struct maps *maps;
+    struct elf_images *images;         /* may have no items (fake processes) */
+    const struct heap_thread *threads; /* NULL when they could not be stopped and so not be asked */
+    size_t thread_count;
+    bool running;                      /* the process was not stopped: nothing is certain */
+};
+
+enum span_state {
+    SPAN_LIVE,      /* held by the program */
+    SPAN_TCACHE,    /* free, in a thread's cache */
+    SPAN_FASTBIN,   /* free, in a fastbin */
+    SPAN_BIN,       /* free, in the unsorted, a small or a large bin */
+    SPAN_TOP,       /* free, the top chunk */
+    SPAN_FENCE,     /* fencepost or waste that can never be handed out */
+    SPAN_METADATA,  /* arena and heap headers, tcache structs */
+    SPAN_UNKNOWN,   /* inside the region, and could not be decoded */
+    SPAN_STATES,
+};
+
+/*
+ * A part of one chunk that lies in one window. A chunk that crosses windows comes as several spans:
+ * `head` is on the one with its header, `tail` on the one with its last byte.
+ */
+struct heap_span {
+    remote_addr start;
+    uint64_t length;
+    uint64_t chunk_bytes; /* of the whole chunk */
+    uint8_t state;        /* enum span_state */
+    bool head, tail;
+};
+
+enum region_kind { REGION_MAIN, REGION_THREAD_HEAP, REGION_MMAPPED };
+
+struct heap_region {
+    struct range range;
+    enum region_kind kind;
+    uint32_t arena;      /* index into heap.arenas; meaningless for REGION_MMAPPED */
+    bool refused;        /* not walked: its resident bytes are unexplained, see heap.refusals */
+};
+
+struct heap_arena {
+    remote_addr address; /* of its malloc_state */
+    bool main;
+    bool locked;         /* its lock was held while we looked */
+    unsigned heaps;
+    uint64_t reserved_bytes; /* address space set aside */
+    uint64_t system_bytes;   /* the allocator's own count of what it got from the kernel */
+    remote_addr top;
+    uint64_t top_bytes;
+};
+
+struct heap_settings {
+    uint64_t mmap_threshold, trim_threshold, top_pad; /* in force now, bytes */
+    bool dynamic_threshold;  /* freeing a large block still raises the thresholds */
+    uint64_t arena_max;      /* 0: no limit was set */
+    uint64_t mmapped_count, mmapped_bytes; /* the allocator's own count of mmapped chunks */
+    uint64_t tcache_count;   /* chunks of a size that a thread keeps */
+};
+
+struct heap_refusal {
+    char what[80];
+    struct why reason;
+};
+
+struct heap_refusals {
+    struct heap_refusal *items;
+    size_t count, capacity;
+};
+
+struct allocator;
+
+struct heap {
+    const struct allocator *allocator;
+    char version[32];                 /* "2.36", or "" when the image does not tell */
+    struct heap_settings settings;
+    struct heap_arenas {
+        struct heap_arena *items;     /* the main arena first */
+        size_t count, capacity;
+    } arenas;
+    struct heap_regions {
+        struct heap_region *items;    /* ascending, not overlapping */
+        size_t count, capacity;
+    } regions;
+    struct heap_refusals refusals;
+};
+
+/*
+ * Takes what a walk finds. One sink object is used by one thread at a time; for a part of a region that another
+ * thread walks, `fork` makes an empty child, and children are joined into their parent in address order.
+ * A part can turn out to have begun at a wrong place: its child is discarded and the part walked again.
+ */
+struct span_sink {
+    const struct span_sink_ops *ops;
+};
+
+struct span_sink_ops {
+    /* A child for a part of `region`; NULL when memory is short. */
+    struct span_sink *(*fork)(struct span_sink *sink, const struct heap_region *region);
+    /* Spans inside `window`, ascending, without gaps or overlaps from call to call. 0 or negative errno. */
+    int (*take)(struct span_sink *sink, const struct page_window *window, const struct heap_span *spans, size_t count);
+    /* Adds `child`, whose spans follow all that came so far in its region, and releases it. 0 or negative errno. */
+    int (*join)(struct span_sink *sink, struct span_sink *child);
+    void (*discard)(struct span_sink *child);
+};
+
+struct allocator {
+    const char *name;
+    /*
+     * Finds and verifies. 0 and a heap (release with allocator->close); OUTCOME_NOT_FOUND when this allocator does not
+     * serve the process; OUTCOME_LAYOUT_UNKNOWN or OUTCOME_TORN with the reason; negative errno.
+     */
+    int (*open)(const struct heap_view *view, struct heap **ret_heap, struct why *why);
+    /* Whether the structures may be believed now: OUTCOME_TORN (with what is going on) to ask for another moment. */
+    int (*settled)(const struct heap_view *view, const struct heap *heap, struct why *why);
+    /*
+     * Walks every region that is not refused, on at most `threads` threads. Regions that contradict themselves
+     * are marked refused, with a refusal, and their part of the sink's figures is discarded. 0 or negative errno.
+     */
+    int (*walk)(const struct heap_view *view, struct heap *heap, struct span_sink *sink, unsigned threads,
+                struct why *why);
+    void (*close)(struct heap *heap);
+};
+
+/* Every decoder, in the order in which they are tried. NULL-terminated. */
+extern const struct allocator *const allocators[];
+
+/* Adds a refusal; memory shortage loses it silently, as there is nobody to tell. */
+void heap_refuse(struct heap *heap, const struct why *reason, const char *what_format, ...) printf_like(3, 4);

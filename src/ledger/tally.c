@@ -1,0 +1,268 @@
+#include "ledger/tally.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/*
+ * What must be left of a free chunk: its header and list pointers (sizeof(struct malloc_chunk)); of a top, what
+ * systrim leaves (MINSIZE and a byte).
+ */
+enum { FREE_CHUNK_KEEPS = 48, TOP_KEEPS = 33, LARGE_CHUNK = 128 * 1024 };
+
+struct tally_sink {
+    struct span_sink sink; /* first */
+    struct heap_tally *total; /* the root's; NULL in children */
+    bool (*locked)(const void *context, struct range range);
+    const void *locked_context;
+    bool region_locked;
+    bool mmapped;
+    uint32_t arena;
+    struct arena_tally tally;
+};
+
+static const struct span_sink_ops tally_ops;
+
+static struct tally_sink *tally_of(struct span_sink *sink)
+{
+    return (struct tally_sink *)sink;
+}
+
+static enum account account_of(enum span_state state)
+{
+    switch (state) {
+    case SPAN_LIVE:
+        return ACCOUNT_HEAP_LIVE;
+    case SPAN_TCACHE:
+    case SPAN_FASTBIN:
+        return ACCOUNT_HEAP_CACHED;
+    case SPAN_BIN:
+    case SPAN_TOP:
+        return ACCOUNT_HEAP_PINNED;
+    case SPAN_FENCE:
+    case SPAN_METADATA:
+        return ACCOUNT_HEAP_OVERHEAD;
+    case SPAN_UNKNOWN:
+    case SPAN_STATES:
+        break;
+    }
+    return ACCOUNT_UNEXPLAINED;
+}
+
+static void add_account(struct arena_tally *tally, enum account account, uint64_t bytes)
+{
+    tally->account[account] += bytes;
+    tally->resident_bytes += bytes;
+}
+
+/* Whole free pages: counted by page, because some of them free nothing when they are returned. */
+static void add_returnable(struct arena_tally *tally, const struct page_window *window, struct range pages,
+                           const struct heap_span *span)
+{
+    size_t first = (size_t)((pages.start - window->range.start) >> PAGE_SHIFT);
+    size_t count = (size_t)(range_length(pages) >> PAGE_SHIFT), resident = 0, shared = 0, huge = 0;
+
+    for (size_t i = first; i < first + count; i++) {
+        if (!page_is_resident(window->flags[i]))
+            continue;
+        resident++;
+        shared += !(window->flags[i] & PAGE_EXCLUSIVE);
+        huge += (window->flags[i] & PAGE_HUGE) != 0;
+    }
+    add_account(tally, ACCOUNT_HEAP_RETURNABLE, resident * PAGE_BYTES);
+    tally->returnable_shared_bytes += shared * PAGE_BYTES;
+    tally->returnable_huge_bytes += huge * PAGE_BYTES;
+    if (span->state == SPAN_TOP)
+        tally->returnable_top_bytes += resident * PAGE_BYTES;
+    if (span->chunk_bytes >= LARGE_CHUNK)
+        tally->returnable_large_bytes += resident * PAGE_BYTES;
+}
+
+/* A part of a binned chunk or a top: what stands in whole pages behind its links can go, the rest is pinned. */
+static void add_free(struct tally_sink *sink, const struct page_window *window, const struct heap_span *span)
+{
+    struct range whole = {span->start, span->start + span->length}, pages = whole;
+    uint64_t keeps = span->state == SPAN_TOP ? TOP_KEEPS : FREE_CHUNK_KEEPS;
+
+    if (span->head)
+        pages.start = align_up(whole.start + keeps, PAGE_BYTES);
+    if (span->tail)
+        pages.end = align_down(whole.end, PAGE_BYTES);
+    if (pages.start >= pages.end || sink->region_locked) {
+        add_account(&sink->tally, ACCOUNT_HEAP_PINNED, window_resident_bytes(window, whole));
+        return;
+    }
+    add_account(&sink->tally, ACCOUNT_HEAP_PINNED,
+                window_resident_bytes(window, (struct range){whole.start, pages.start}) +
+                    window_resident_bytes(window, (struct range){pages.end, whole.end}));
+    add_returnable(&sink->tally, window, pages, span);
+}
+
+/* All-zero pages that lie wholly in live chunks: no header is in them, so it is the program's own memory, unused. */
+static uint64_t zero_bytes(const struct page_window *window, struct range live)
+{
+    size_t first = (size_t)((align_up(live.start, PAGE_BYTES) - window->range.start) >> PAGE_SHIFT);
+    size_t end = (size_t)((align_down(live.end, PAGE_BYTES) - window->range.start) >> PAGE_SHIFT);
+    uint64_t bytes = 0;
+
+    for (size_t i = first; i < end; i++)
+        if (window->flags[i] & PAGE_CONTENT_ZERO)
+            bytes += PAGE_BYTES;
+    return bytes;
+}
+
+static bool has_zero_content(const struct page_window *window)
+{
+    uint8_t any = 0;
+
+    for (size_t i = 0; i < WINDOW_PAGES; i++)
+        any |= window->flags[i];
+    return any & PAGE_CONTENT_ZERO;
+}
+
+static void count_span(struct arena_tally *tally, const struct heap_span *span)
+{
+    switch (span->state) {
+    case SPAN_LIVE:
+        tally->live_bytes += span->length;
+        tally->live_blocks += span->head;
+        break;
+    case SPAN_TCACHE:
+    case SPAN_FASTBIN:
+    case SPAN_BIN:
+    case SPAN_TOP:
+        tally->free_bytes[span->state] += span->length;
+        tally->free_blocks[span->state] += span->head;
+        break;
+    default:
+        break;
+    }
+}
+
+/* Neighbours of one account are summed up together: most spans are live ones behind live ones. */
+static int tally_take(struct span_sink *sink, const struct page_window *window, const struct heap_span *spans,
+                      size_t count)
+{
+    struct tally_sink *tally = tally_of(sink);
+    bool zeros = has_zero_content(window);
+
+    for (size_t i = 0; i < count;) {
+        enum account account = account_of(spans[i].state);
+        struct range run = {spans[i].start, spans[i].start};
+
+        if (spans[i].state == SPAN_BIN || spans[i].state == SPAN_TOP) {
+            count_span(&tally->tally, &spans[i]);
+            add_free(tally, window, &spans[i++]);
+            continue;
+        }
+        while (i < count && account_of(spans[i].state) == account && spans[i].state != SPAN_BIN &&
+               spans[i].state != SPAN_TOP) {
+            count_span(&tally->tally, &spans[i]);
+            run.end += spans[i++].length;
+        }
+        add_account(&tally->tally, account, window_resident_bytes(window, run));
+        if (account == ACCOUNT_HEAP_LIVE && zeros)
+            tally->tally.live_zero_bytes += zero_bytes(window, run);
+    }
+    return 0;
+}
+
+/* Every field is a sum. */
+static void add_tally(struct arena_tally *to, const struct arena_tally *from)
+{
+    const uint64_t *add = (const uint64_t *)from;
+    uint64_t *sum = (uint64_t *)to;
+
+    _Static_assert(sizeof *to % sizeof *sum == 0, "a tally holds nothing but 64-bit sums");
+    for (size_t i = 0; i < sizeof *to / sizeof *sum; i++)
+        sum[i] += add[i];
+}
+
+static struct span_sink *tally_fork(struct span_sink *sink, const struct heap_region *region)
+{
+    const struct tally_sink *parent = tally_of(sink);
+    struct tally_sink *child = calloc(1, sizeof *child);
+
+    if (!child)
+        return NULL;
+    child->sink.ops = &tally_ops;
+    child->locked = parent->locked;
+    child->locked_context = parent->locked_context;
+    child->region_locked = parent->locked && parent->locked(parent->locked_context, region->range);
+    child->mmapped = region->kind == REGION_MMAPPED;
+    child->arena = region->arena;
+    return &child->sink;
+}
+
+static int tally_join(struct span_sink *sink, struct span_sink *joined)
+{
+    struct tally_sink *parent = tally_of(sink), *child = tally_of(joined);
+
+    if (!parent->total)
+        add_tally(&parent->tally, &child->tally);
+    else
+        add_tally(child->mmapped ? &parent->total->mmapped : &parent->total->arenas[child->arena], &child->tally);
+    free(child);
+    return 0;
+}
+
+static void tally_discard(struct span_sink *child)
+{
+    free(child);
+}
+
+static const struct span_sink_ops tally_ops = {
+    .fork = tally_fork, .take = tally_take, .join = tally_join, .discard = tally_discard};
+
+struct span_sink *tally_sink_new(struct heap_tally *tally, bool (*locked)(const void *context, struct range range),
+                                 const void *context)
+{
+    struct tally_sink *sink = calloc(1, sizeof *sink);
+
+    if (!sink)
+        return NULL;
+    sink->sink.ops = &tally_ops;
+    sink->total = tally;
+    sink->locked = locked;
+    sink->locked_context = context;
+    return &sink->sink;
+}
+
+void tally_sink_free(struct span_sink *sink)
+{
+    free(sink);
+}
+
+int tally_open(struct heap_tally *ret, const struct heap *heap)
+{
+    struct heap_tally tally = {.arena_count = heap->arenas.count};
+
+    tally.arenas = calloc(tally.arena_count + 1, sizeof *tally.arenas);
+    if (!tally.arenas)
+        return -ENOMEM;
+    *ret = tally;
+    return 0;
+}
+
+void tally_close(struct heap_tally *tally)
+{
+    free(tally->arenas);
+    *tally = (struct heap_tally){0};
+}
+
+struct arena_tally tally_sum(const struct heap_tally *tally)
+{
+    struct arena_tally sum = {0};
+
+    for (size_t i = 0; i < tally->arena_count; i++)
+        add_tally(&sum, &tally->arenas[i]);
+    return sum;
+}
+
+void tally_add_to_ledger(const struct heap_tally *tally, struct ledger *ledger)
+{
+    struct arena_tally sum = tally_sum(tally);
+
+    add_tally(&sum, &tally->mmapped);
+    for (size_t i = 0; i < ACCOUNT_COUNT; i++)
+        ledger->bytes[i] += sum.account[i];
+}

@@ -1,0 +1,45 @@
+/*
+ * What a heap walk adds up to, by arena: the sink that turns spans and page states into accounts.
+ */
+#pragma once
+
+#include "heap/heap.h"
+#include "ledger/ledger.h"
+
+/* Figures of one arena, or of all mmapped chunks together. Bytes; whole chunks unless "resident". */
+struct arena_tally {
+    uint64_t live_bytes, live_blocks;
+    uint64_t free_bytes[SPAN_STATES];  /* SPAN_TCACHE, SPAN_FASTBIN, SPAN_BIN, SPAN_TOP */
+    uint64_t free_blocks[SPAN_STATES];
+    uint64_t resident_bytes;           /* of everything in its regions */
+    uint64_t account[ACCOUNT_COUNT];   /* resident, by account */
+    uint64_t live_zero_bytes;          /* all-zero subpages of huge pages wholly inside live chunks */
+    uint64_t returnable_top_bytes;     /* of ACCOUNT_HEAP_RETURNABLE: in the top */
+    uint64_t returnable_large_bytes;   /* of it: in free chunks and tops of at least the default mmap threshold */
+    uint64_t returnable_shared_bytes;  /* of it: pages shared copy-on-write: returning them frees nothing */
+    uint64_t returnable_huge_bytes;    /* of it: mapped by huge pages: freed only once those are split */
+};
+
+struct heap_tally {
+    struct arena_tally *arenas;        /* one an arena, in the heap's order */
+    size_t arena_count;
+    struct arena_tally mmapped;        /* live_blocks is the number of mmapped chunks */
+};
+
+/* Adds the accounts of all arenas and mmapped chunks to `ledger`. */
+void tally_add_to_ledger(const struct heap_tally *tally, struct ledger *ledger);
+
+/* The sum over all arenas, mmapped chunks excluded. */
+struct arena_tally tally_sum(const struct heap_tally *tally);
+
+/*
+ * The sink. `locked` tells whether a region lies in locked memory, whose free pages cannot be discarded (they count as
+ * pinned); it may be NULL. Release with tally_sink_free; `tally` stays the caller's and must outlive it.
+ */
+struct span_sink *tally_sink_new(struct heap_tally *tally, bool (*locked)(const void *context, struct range range),
+                                 const void *context);
+void tally_sink_free(struct span_sink *sink);
+
+/* Room for a heap's arenas, all zero. -ENOMEM. Release with tally_close. */
+int tally_open(struct heap_tally *ret, const struct heap *heap) must_check;
+void tally_close(struct heap_tally *tally);
