@@ -30,13 +30,15 @@ struct findings {
     size_t count, capacity;
 };
 
-/* What the rules look at. All borrowed; heap and tally are NULL when no heap was decoded. */
+/* What the rules look at. All borrowed; arenas, settings and tally are NULL when no heap was decoded. */
 struct case_file {
     uint64_t rss_bytes;
     const struct ledger *ledger;
-    const struct heap *heap;
+    const struct heap_arenas *arenas;
+    const struct heap_settings *settings;
     const struct heap_tally *tally;
     const struct trim_prediction *trim;
+    bool main_top_trims;           /* malloc_trim can lower the break under the main arena's top */
     const struct thp_settings *thp;
     unsigned cpus;
 };

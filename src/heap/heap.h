@@ -99,6 +99,7 @@ struct heap {
     const struct allocator *allocator;
     char version[32];                 /* "2.36", or "" when the image does not tell */
     struct heap_settings settings;
+    uint64_t trim_unit;               /* the main top is trimmed in multiples of this */
     struct heap_arenas {
         struct heap_arena *items;     /* the main arena first */
         size_t count, capacity;

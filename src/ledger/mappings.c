@@ -153,7 +153,7 @@ static int add_run(struct pass *pass, const struct page_run *run, struct why *wh
     if (!page_is_resident(run->flags) || vma->hugetlb || vma->pfn_mapped)
         return 0;
     if (run->flags & PAGE_FILE) {
-        bool shmem = pass->file_is_shmem || vma->inode == 0;
+        bool shmem = pass->file_is_shmem || (vma->inode == 0 && !vma_is_special(vma));
 
         add(pass, shmem ? ACCOUNT_SHARED : ACCOUNT_CODE, range_length(run->range));
         return 0;
@@ -207,7 +207,8 @@ static int add_vma(struct pass *pass, const struct vma *vma, struct why *why)
     struct range gap;
     int r = 0;
 
-    if (vma_is_special(vma))
+    /* Of the kernel's own mappings only the vDSO has pages that count. */
+    if (vma_is_special(vma) && strcmp(vma->name, "[vdso]") != 0)
         return 0;
     pass->vma = vma;
     pass->file_is_shmem = vma_is_shmem(vma, pass->view->shmem);

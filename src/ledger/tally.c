@@ -7,7 +7,7 @@
  * What must be left of a free chunk: its header and list pointers (sizeof(struct malloc_chunk)); of a top, what
  * systrim leaves (MINSIZE and a byte).
  */
-enum { FREE_CHUNK_KEEPS = 48, TOP_KEEPS = 33, LARGE_CHUNK = 128 * 1024 };
+enum { FREE_CHUNK_KEEPS = 48, TOP_KEEPS = 33 };
 
 struct tally_sink {
     struct span_sink sink; /* first */
@@ -54,27 +54,48 @@ static void add_account(struct arena_tally *tally, enum account account, uint64_
     tally->resident_bytes += bytes;
 }
 
-/* Whole free pages: counted by page, because some of them free nothing when they are returned. */
-static void add_returnable(struct arena_tally *tally, const struct page_window *window, struct range pages,
-                           const struct heap_span *span)
+/* Whether all of the huge page that holds `address` is in `pages`. */
+static bool is_whole_huge(struct range pages, remote_addr address)
 {
-    size_t first = (size_t)((pages.start - window->range.start) >> PAGE_SHIFT);
-    size_t count = (size_t)(range_length(pages) >> PAGE_SHIFT), resident = 0, shared = 0, huge = 0;
+    return range_holds(pages, align_down(address, HUGE_BYTES), HUGE_BYTES);
+}
 
-    for (size_t i = first; i < first + count; i++) {
-        if (!page_is_resident(window->flags[i]))
+/* Counted by page, because some of them free nothing when they are returned. */
+static struct returnable count_returnable(const struct page_window *window, struct range pages)
+{
+    struct returnable sum = {0};
+
+    for (remote_addr page = pages.start; page < pages.end; page += PAGE_BYTES) {
+        uint8_t flags = window_flags_at(window, page);
+
+        if (!page_is_resident(flags))
             continue;
-        resident++;
-        shared += !(window->flags[i] & PAGE_EXCLUSIVE);
-        huge += (window->flags[i] & PAGE_HUGE) != 0;
+        sum.bytes += PAGE_BYTES;
+        if (!(flags & PAGE_EXCLUSIVE))
+            sum.shared_bytes += PAGE_BYTES;
+        else if (flags & PAGE_HUGE && !is_whole_huge(pages, page))
+            sum.huge_part_bytes += PAGE_BYTES;
     }
-    add_account(tally, ACCOUNT_HEAP_RETURNABLE, resident * PAGE_BYTES);
-    tally->returnable_shared_bytes += shared * PAGE_BYTES;
-    tally->returnable_huge_bytes += huge * PAGE_BYTES;
-    if (span->state == SPAN_TOP)
-        tally->returnable_top_bytes += resident * PAGE_BYTES;
+    return sum;
+}
+
+static void add_returnable(struct returnable *to, const struct returnable *from)
+{
+    to->bytes += from->bytes;
+    to->shared_bytes += from->shared_bytes;
+    to->huge_part_bytes += from->huge_part_bytes;
+}
+
+static void add_whole_pages(struct arena_tally *tally, const struct page_window *window, struct range pages,
+                            const struct heap_span *span)
+{
+    struct returnable sum = count_returnable(window, pages);
+    bool top = span->state == SPAN_TOP;
+
+    add_account(tally, ACCOUNT_HEAP_RETURNABLE, sum.bytes);
+    add_returnable(top ? &tally->in_top : &tally->in_bins, &sum);
     if (span->chunk_bytes >= LARGE_CHUNK)
-        tally->returnable_large_bytes += resident * PAGE_BYTES;
+        add_returnable(top ? &tally->large_in_top : &tally->large_in_bins, &sum);
 }
 
 /* A part of a binned chunk or a top: what stands in whole pages behind its links can go, the rest is pinned. */
@@ -94,7 +115,7 @@ static void add_free(struct tally_sink *sink, const struct page_window *window, 
     add_account(&sink->tally, ACCOUNT_HEAP_PINNED,
                 window_resident_bytes(window, (struct range){whole.start, pages.start}) +
                     window_resident_bytes(window, (struct range){pages.end, whole.end}));
-    add_returnable(&sink->tally, window, pages, span);
+    add_whole_pages(&sink->tally, window, pages, span);
 }
 
 /* All-zero pages that lie wholly in live chunks: no header is in them, so it is the program's own memory, unused. */

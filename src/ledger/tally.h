@@ -6,6 +6,16 @@
 #include "heap/heap.h"
 #include "ledger/ledger.h"
 
+/* The default mmap threshold: free chunks above it would have been unmapped. */
+enum { LARGE_CHUNK = 128 * 1024 };
+
+/* Whole free pages, resident. */
+struct returnable {
+    uint64_t bytes;
+    uint64_t shared_bytes;    /* of them: shared copy-on-write, so that returning them frees no memory */
+    uint64_t huge_part_bytes; /* of the others: parts of huge pages, which free memory only once those are split */
+};
+
 /* Figures of one arena, or of all mmapped chunks together. Bytes; whole chunks unless "resident". */
 struct arena_tally {
     uint64_t live_bytes, live_blocks;
@@ -14,10 +24,8 @@ struct arena_tally {
     uint64_t resident_bytes;           /* of everything in its regions */
     uint64_t account[ACCOUNT_COUNT];   /* resident, by account */
     uint64_t live_zero_bytes;          /* all-zero subpages of huge pages wholly inside live chunks */
-    uint64_t returnable_top_bytes;     /* of ACCOUNT_HEAP_RETURNABLE: in the top */
-    uint64_t returnable_large_bytes;   /* of it: in free chunks and tops of at least the default mmap threshold */
-    uint64_t returnable_shared_bytes;  /* of it: pages shared copy-on-write: returning them frees nothing */
-    uint64_t returnable_huge_bytes;    /* of it: mapped by huge pages: freed only once those are split */
+    /* What of ACCOUNT_HEAP_RETURNABLE lies in binned chunks and in tops, and of each in chunks of LARGE_CHUNK or more. */
+    struct returnable in_bins, in_top, large_in_bins, large_in_top;
 };
 
 struct heap_tally {

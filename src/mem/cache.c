@@ -10,9 +10,8 @@ int memory_cache_open(struct memory_cache *ret, struct memory *memory)
     struct memory_cache cache = {.memory = memory};
 
     cache.tags = malloc(CACHE_LINES * sizeof *cache.tags);
-    cache.flags = malloc(CACHE_LINES * CACHE_LINE_PAGES);
-    cache.bytes = malloc(CACHE_LINES * CACHE_LINE_BYTES);
-    if (!cache.tags || !cache.flags || !cache.bytes) {
+    cache.bytes = malloc(CACHE_LINES * PAGE_BYTES);
+    if (!cache.tags || !cache.bytes) {
         memory_cache_close(&cache);
         return -ENOMEM;
     }
@@ -23,31 +22,87 @@ int memory_cache_open(struct memory_cache *ret, struct memory *memory)
 
 void memory_cache_close(struct memory_cache *cache)
 {
+    for (size_t i = 0; i < cache->block_slots; i++)
+        free(cache->blocks[i].flags);
+    free(cache->blocks);
     free(cache->tags);
-    free(cache->flags);
     free(cache->bytes);
     *cache = (struct memory_cache){0};
 }
 
-static size_t line_of(remote_addr address)
+static uint64_t scatter(uint64_t value)
 {
-    return (size_t)(address / CACHE_LINE_BYTES * UINT64_C(0x9e3779b97f4a7c15) >> 40) % CACHE_LINES;
+    return (value * UINT64_C(0x9e3779b97f4a7c15)) >> 32;
 }
 
-static int load_line(struct memory_cache *cache, size_t line, remote_addr start, struct why *why)
+static struct cache_block *slot_of(const struct memory_cache *cache, uint64_t index)
 {
-    uint8_t *flags = cache->flags + line * CACHE_LINE_PAGES;
+    size_t slot = (size_t)scatter(index) & (cache->block_slots - 1);
+
+    while (cache->blocks[slot].flags && cache->blocks[slot].index != index)
+        slot = (slot + 1) & (cache->block_slots - 1);
+    return &cache->blocks[slot];
+}
+
+static int grow_blocks(struct memory_cache *cache)
+{
+    struct memory_cache larger = {.block_slots = cache->block_slots ? cache->block_slots * 2 : 64};
+
+    larger.blocks = calloc(larger.block_slots, sizeof *larger.blocks);
+    if (!larger.blocks)
+        return -ENOMEM;
+    for (size_t i = 0; i < cache->block_slots; i++)
+        if (cache->blocks[i].flags)
+            *slot_of(&larger, cache->blocks[i].index) = cache->blocks[i];
+    free(cache->blocks);
+    cache->blocks = larger.blocks;
+    cache->block_slots = larger.block_slots;
+    return 0;
+}
+
+static int load_block(struct memory_cache *cache, uint64_t index, const struct cache_block **ret_block,
+                      struct why *why)
+{
+    struct cache_block *slot;
+    uint8_t *flags;
     int r;
 
+    if (cache->block_count * 2 >= cache->block_slots && (r = grow_blocks(cache)) != 0)
+        return r;
+    slot = slot_of(cache, index);
+    if (!slot->flags) {
+        flags = malloc(CACHE_BLOCK_PAGES);
+        r = flags ? memory_page_flags(cache->memory, index * CACHE_BLOCK_BYTES, CACHE_BLOCK_PAGES, flags, why)
+                  : -ENOMEM;
+        if (r) {
+            free(flags);
+            return r;
+        }
+        *slot = (struct cache_block){.index = index, .flags = flags};
+        cache->block_count++;
+    }
+    *ret_block = slot;
+    return 0;
+}
+
+/* Brings the page into its line. OUTCOME_UNREADABLE when it is not present. */
+static int load_line(struct memory_cache *cache, size_t line, remote_addr page, struct why *why)
+{
+    const struct cache_block *block;
+    uint8_t flags;
+    int r = load_block(cache, page / CACHE_BLOCK_BYTES, &block, why);
+
+    if (r)
+        return r;
+    flags = block->flags[page % CACHE_BLOCK_BYTES / PAGE_BYTES];
     cache->tags[line] = UINT64_MAX;
-    r = memory_page_flags(cache->memory, start, CACHE_LINE_PAGES, flags, why);
+    if (flags & PAGE_PRESENT)
+        r = memory_read_pages(cache->memory, page, 1, &flags, cache->bytes + line * PAGE_BYTES, why);
     if (r)
         return r;
-    r = memory_read_pages(cache->memory, start, CACHE_LINE_PAGES, flags,
-                          cache->bytes + line * CACHE_LINE_BYTES, why);
-    if (r)
-        return r;
-    cache->tags[line] = start;
+    if (!(flags & PAGE_PRESENT) || flags & PAGE_UNREADABLE)
+        return why_set(why, OUTCOME_UNREADABLE, "the page at 0x%" PRIx64 " is not present", page);
+    cache->tags[line] = page;
     return 0;
 }
 
@@ -55,21 +110,16 @@ static int load_line(struct memory_cache *cache, size_t line, remote_addr start,
 static int read_in_page(struct memory_cache *cache, remote_addr address, void *buffer, size_t length,
                         struct why *why)
 {
-    remote_addr start = align_down(address, CACHE_LINE_BYTES);
-    size_t line = line_of(address), offset = (size_t)(address - start);
-    uint8_t flags;
-    int r;
+    remote_addr page = align_down(address, PAGE_BYTES);
+    size_t line = page / PAGE_BYTES % CACHE_LINES; /* neighbours never evict each other */
 
-    if (cache->tags[line] != start) {
-        r = load_line(cache, line, start, why);
+    if (cache->tags[line] != page) {
+        int r = load_line(cache, line, page, why);
+
         if (r)
             return r;
     }
-    flags = cache->flags[line * CACHE_LINE_PAGES + offset / PAGE_BYTES];
-    if (!(flags & PAGE_PRESENT) || (flags & PAGE_UNREADABLE))
-        return why_set(why, OUTCOME_UNREADABLE, "the page at 0x%" PRIx64 " is not present",
-                       align_down(address, PAGE_BYTES));
-    memcpy(buffer, cache->bytes + line * CACHE_LINE_BYTES + offset, length);
+    memcpy(buffer, cache->bytes + line * PAGE_BYTES + address % PAGE_BYTES, length);
     return 0;
 }
 

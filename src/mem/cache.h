@@ -1,19 +1,25 @@
 /*
- * A small direct-mapped cache of remote pages, for chasing lists through a stopped process: neighbours on a
- * list are often neighbours in memory, and asking the kernel for 16 bytes costs as much as asking for 16 KiB.
+ * A direct-mapped cache of remote pages, for chasing lists through a stopped process. Page states are asked for in
+ * blocks and kept, so that a miss costs one read of one page.
  */
 #pragma once
 
 #include "mem/memory.h"
 
-enum { CACHE_LINES = 512, CACHE_LINE_PAGES = 4 };
-#define CACHE_LINE_BYTES ((uint64_t)CACHE_LINE_PAGES * PAGE_BYTES)
+enum { CACHE_LINES = 4096, CACHE_BLOCK_PAGES = 1024 };
+#define CACHE_BLOCK_BYTES ((uint64_t)CACHE_BLOCK_PAGES * PAGE_BYTES)
+
+struct cache_block {
+    uint64_t index;  /* address / CACHE_BLOCK_BYTES */
+    uint8_t *flags;  /* CACHE_BLOCK_PAGES */
+};
 
 struct memory_cache {
     struct memory *memory; /* borrowed */
-    remote_addr *tags;     /* start of the line held, or UINT64_MAX */
-    uint8_t *flags;        /* CACHE_LINE_PAGES a line */
-    uint8_t *bytes;        /* CACHE_LINE_BYTES a line: 8 MiB in all */
+    remote_addr *tags;     /* the page that a line holds, or UINT64_MAX */
+    uint8_t *bytes;        /* a page a line: 16 MiB in all */
+    struct cache_block *blocks; /* open addressing; 1/4096 of the memory that was looked at */
+    size_t block_slots, block_count;
 };
 
 /* Release with memory_cache_close. -ENOMEM. Not for use by several threads. */

@@ -24,7 +24,6 @@ struct glibc {
     const struct tcache_layout *tcache;
     remote_addr main_arena, mp;
     uint64_t heap_reserve;     /* HEAP_MAX_SIZE in force */
-    uint64_t thp_pagesize;     /* mp_'s: the unit in which the main top is trimmed, 0: pages */
     struct elf_image *image;   /* the libc (or static program) that the arena lies in; NULL for fakes */
     struct arena_details {
         struct arena_detail *items; /* one an arena */

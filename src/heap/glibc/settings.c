@@ -102,6 +102,26 @@ static int find_par(const struct heap_view *view, struct glibc *glibc, struct wh
     return 0;
 }
 
+/* A size of pages that somebody set: a power of two, or something here is no mp_. */
+static bool is_page_size(uint64_t bytes)
+{
+    return bytes >= PAGE_BYTES && bytes <= UINT64_C(1) << 30 && (bytes & (bytes - 1)) == 0;
+}
+
+static int read_units(struct glibc *glibc, const uint8_t *par, struct why *why)
+{
+    uint64_t thp = glibc->par->thp_pagesize ? field_u64(par, glibc->par->thp_pagesize) : 0;
+    uint64_t hp = glibc->par->hp_pagesize ? field_u64(par, glibc->par->hp_pagesize) : 0;
+
+    if ((thp && !is_page_size(thp)) || (hp && !is_page_size(hp)))
+        return why_set(why, OUTCOME_LAYOUT_UNKNOWN, "malloc's page sizes are no page sizes");
+    glibc->heap.trim_unit = thp ? thp : PAGE_BYTES;
+    /* 2.35..2.41 with glibc.malloc.hugetlb >= 2: four huge pages, even when normal ones are used (c1beb51d08). */
+    if (hp)
+        glibc->heap_reserve = 4 * hp;
+    return 0;
+}
+
 int glibc_read_settings(const struct heap_view *view, struct glibc *glibc, struct why *why)
 {
     struct heap_settings *settings = &glibc->heap.settings;
@@ -122,10 +142,5 @@ int glibc_read_settings(const struct heap_view *view, struct glibc *glibc, struc
         .mmapped_bytes = field_u64(par, glibc->par->mmapped_mem),
         .tcache_count = field_u64(par, glibc->par->tcache_count),
     };
-    if (glibc->par->thp_pagesize)
-        glibc->thp_pagesize = field_u64(par, glibc->par->thp_pagesize);
-    /* 2.35..2.41 with glibc.malloc.hugetlb >= 2: four huge pages, even when normal ones are used (c1beb51d08). */
-    if (glibc->par->hp_pagesize && field_u64(par, glibc->par->hp_pagesize))
-        glibc->heap_reserve = 4 * field_u64(par, glibc->par->hp_pagesize);
-    return 0;
+    return read_units(glibc, par, why);
 }

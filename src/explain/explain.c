@@ -1,0 +1,151 @@
+#include "explain/explain.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "explain/look.h"
+#include "procfs/smaps.h"
+
+void explanation_free(struct explanation *explanation)
+{
+    free(explanation->exe);
+    free(explanation->container);
+    free(explanation->unexplained_by.items);
+    free(explanation->arenas.items);
+    tally_close(&explanation->tally);
+    free(explanation->findings.items);
+    free(explanation->refusals.items);
+    *explanation = (struct explanation){0};
+}
+
+static void look_close(struct look *look)
+{
+    target_close(&look->target);
+    if (look->heap)
+        look->heap->allocator->close(look->heap);
+    look_forget_mappings(look);
+    elf_images_close(&look->images);
+    shmem_devices_free(&look->shmem);
+    free(look->pieces.items);
+}
+
+static int choose_rss_source(struct look *look, struct why *why)
+{
+    int r = rss_status_is_exact(look->procfs, why);
+
+    if (r < 0)
+        return r;
+    look->rss_source = r ? RSS_FROM_STATUS : RSS_FROM_SMAPS_ROLLUP;
+    return 0;
+}
+
+/* What can be told without looking inside. Files that may not be read leave their fields empty. */
+static int describe(struct look *look, struct why *why)
+{
+    struct explanation *out = look->out;
+    struct smaps_rollup rollup;
+    int r;
+
+    out->pid = look->pid;
+    memcpy(out->comm, look->target.status.comm, sizeof out->comm);
+    out->threads = look->target.status.threads;
+    r = process_exe(look->procfs, look->pid, &out->exe);
+    if (r)
+        out->exe = NULL;
+    r = cgroup_memory_read(look->procfs, look->pid, &out->cgroup, why);
+    if (r)
+        out->cgroup = (struct cgroup_memory){0};
+    r = thp_settings_read(look->procfs, &out->thp);
+    if (r)
+        out->thp = (struct thp_settings){0};
+    /* Costs a walk of the page tables, so it is never done while the process is stopped. */
+    out->lazyfree_known = smaps_rollup_read(look->procfs, look->pid, &rollup, NULL) == 0;
+    out->lazyfree_bytes = out->lazyfree_known ? rollup.lazyfree_bytes : 0;
+    return shmem_devices_read(look->procfs, look->pid, &look->shmem) == -ENOMEM ? -ENOMEM : 0;
+}
+
+/* Moves what the heap knows into the explanation. */
+static int take_heap(struct look *look)
+{
+    struct explanation *out = look->out;
+    struct heap *heap = look->heap;
+
+    if (!heap)
+        return 0;
+    out->allocator = heap->allocator->name;
+    memcpy(out->allocator_version, heap->version, sizeof out->allocator_version);
+    out->decoded = true;
+    out->settings = heap->settings;
+    out->arenas = heap->arenas;
+    heap->arenas = (struct heap_arenas){0};
+    out->trim_known = true;
+    for (size_t i = 0; i < heap->regions.count; i++)
+        out->trim_known &= !heap->regions.items[i].refused;
+    out->heap_live_zero_bytes = tally_sum(&out->tally).live_zero_bytes + out->tally.mmapped.live_zero_bytes;
+    for (size_t i = 0; i < heap->refusals.count; i++)
+        look_refuse(look, &heap->refusals.items[i].reason, heap->refusals.items[i].what);
+    return 0;
+}
+
+static int find_causes(struct look *look)
+{
+    struct explanation *out = look->out;
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    struct case_file facts = {
+        .rss_bytes = out->rss.rss_bytes,
+        .ledger = &out->ledger,
+        .arenas = out->decoded ? &out->arenas : NULL,
+        .settings = out->decoded ? &out->settings : NULL,
+        .tally = out->decoded ? &out->tally : NULL,
+        .trim = &out->trim,
+        .main_top_trims = look->main_top_trims,
+        .thp = &out->thp,
+        .cpus = cpus < 1 ? 1 : (unsigned)cpus,
+    };
+
+    return diagnose(&facts, &out->findings);
+}
+
+static int examine(struct look *look, struct why *why)
+{
+    int r = look_settle(look, why);
+
+    if (r == 0)
+        r = look_account(look, why);
+    look->out->stopped = look->target.stopped;
+    if (r == 0)
+        r = name_unexplained(look, why);
+    target_resume(&look->target);
+    look->out->pauses = look->target.pauses;
+    if (r == 0)
+        r = take_heap(look);
+    return r ? r : find_causes(look);
+}
+
+int explain(const struct procfs *procfs, pid_t pid, const struct explain_options *options, struct explanation *ret,
+            struct why *why)
+{
+    struct explanation out = {0};
+    struct look look = {.procfs = procfs, .pid = pid, .options = *options, .out = &out};
+    uint64_t begun = clock_now_ns();
+    int r = target_open(&look.target, procfs, pid, why);
+
+    if (r)
+        return r;
+    r = choose_rss_source(&look, why);
+    if (r == 0)
+        r = describe(&look, why);
+    if (r == 0)
+        r = examine(&look, why);
+    look_close(&look);
+    if (r) {
+        explanation_free(&out);
+        return r;
+    }
+    out.elapsed_ns = clock_now_ns() - begun;
+    *ret = out;
+    return 0;
+}

@@ -1,0 +1,44 @@
+/* What explaining a process holds on to while it looks. */
+#pragma once
+
+#include "explain/explain.h"
+#include "procfs/maps.h"
+#include "target/stacks.h"
+#include "target/target.h"
+
+struct look {
+    const struct procfs *procfs;
+    pid_t pid;
+    struct explain_options options;
+    struct explanation *out;
+    struct target target;
+    struct maps maps;
+    struct shmem_devices shmem;
+    struct elf_images images;
+    uint64_t images_mark;           /* of the mappings that `images` was opened for */
+    struct thread_stacks stacks;
+    struct heap_thread *threads;
+    struct heap *heap;              /* NULL: none decoded */
+    enum rss_source rss_source;     /* what is exact on this kernel */
+    bool main_top_trims;            /* [heap] ends with the main arena's top */
+    struct unexplained_pieces pieces;
+};
+
+/* look.c */
+
+/* Reads mappings, and images when the executable mappings changed; of a stopped process also stacks and threads. */
+int look_at_mappings(struct look *look, struct why *why) must_check;
+void look_forget_mappings(struct look *look);
+struct heap_view look_heap_view(const struct look *look);
+
+/* Adds a refusal to the explanation; memory shortage loses it. */
+void look_refuse(struct look *look, const struct why *reason, const char *what);
+
+/* settle.c: stops the process at a moment at which its heap may be believed, and opens the heap. */
+int look_settle(struct look *look, struct why *why) must_check;
+
+/* name.c: recognises allocators and runtimes, and gives them the unexplained bytes that are theirs. */
+int name_unexplained(struct look *look, struct why *why) must_check;
+
+/* account.c: walks the heap and adds up the ledger; then what it adds up to is compared with the kernel. */
+int look_account(struct look *look, struct why *why) must_check;

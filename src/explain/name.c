@@ -1,0 +1,6 @@
+#include "explain/look.h"
+
+int name_unexplained(struct look *look, struct why *why)
+{
+    return 0;
+}

@@ -1,0 +1,119 @@
+/*
+ * Stopping at a good moment. A thread in the middle of malloc leaves its heap between two states; then everything
+ * is let go for a moment and stopped again, a bounded number of times.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "explain/look.h"
+
+enum { ATTEMPTS = 60 };
+#define FIRST_WAIT_NS (NS_PER_MS / 5)
+#define LONGEST_WAIT_NS (20 * NS_PER_MS)
+
+static void close_heap(struct look *look)
+{
+    if (look->heap)
+        look->heap->allocator->close(look->heap);
+    look->heap = NULL;
+}
+
+/*
+ * Tries every decoder. 0 when one serves the process or none does; OUTCOME_TORN when another moment may be better; other
+ * outcomes are final for this heap and become a refusal.
+ */
+static int open_heap(struct look *look, bool last, struct why *why)
+{
+    struct heap_view view = look_heap_view(look);
+
+    for (size_t i = 0; allocators[i]; i++) {
+        int r = allocators[i]->open(&view, &look->heap, why);
+
+        if (r == OUTCOME_NOT_FOUND)
+            continue;
+        if (r == 0 && (r = allocators[i]->settled(&view, look->heap, why)) == 0)
+            return 0;
+        if (r < 0 || (r == OUTCOME_TORN && !last))
+            return r;
+        look_refuse(look, why, look->heap ? "a quiet moment" : allocators[i]->name);
+        look->out->allocator = allocators[i]->name;
+        return 0;
+    }
+    return 0;
+}
+
+/* One stop. OUTCOME_TORN: not a good moment; the process runs again. */
+static int attempt(struct look *look, bool last, struct why *why)
+{
+    int r = target_stop(&look->target, why);
+
+    if (r)
+        return r;
+    r = look_at_mappings(look, why);
+    if (r == 0)
+        r = open_heap(look, last, why);
+    if (r) {
+        close_heap(look);
+        target_resume(&look->target);
+    }
+    return r;
+}
+
+static int stop_well(struct look *look, struct why *why)
+{
+    uint64_t wait = FIRST_WAIT_NS;
+    int r = OUTCOME_TORN;
+
+    for (unsigned i = 0; i < ATTEMPTS && r == OUTCOME_TORN; i++) {
+        if (i) {
+            clock_sleep_ns(wait);
+            wait = wait * 3 / 2 < LONGEST_WAIT_NS ? wait * 3 / 2 : LONGEST_WAIT_NS;
+        }
+        r = attempt(look, i + 1 == ATTEMPTS, why);
+    }
+    return r;
+}
+
+static int look_running(struct look *look, struct why *why)
+{
+    struct why reason;
+    int r = look_at_mappings(look, why);
+
+    if (r || !look->target.has_memory)
+        return r;
+    r = open_heap(look, true, why);
+    if (look->heap) {
+        why_set(&reason, 0, "the process was not stopped: chunks in its threads' caches count as live, and figures "
+                            "of a busy heap may be off");
+        look_refuse(look, &reason, "tcaches");
+    }
+    return r < 0 ? r : 0;
+}
+
+/* Without the right to read memory or to stop, page states still tell what kind of mapping holds what. */
+static int look_from_outside(struct look *look, const struct why *reason, struct why *why)
+{
+    look_refuse(look, reason, "memory");
+    look->target.has_memory = false;
+    return look_at_mappings(look, why);
+}
+
+int look_settle(struct look *look, struct why *why)
+{
+    struct why reason;
+    int r;
+
+    if (!look->target.has_memory) {
+        reason = look->target.memory_reason;
+        return look_from_outside(look, &reason, why);
+    }
+    if (look->options.no_stop)
+        return look_running(look, why);
+    r = stop_well(look, why);
+    if (r == -EPERM || r == -EACCES) {
+        reason = *why;
+        return look_from_outside(look, &reason, why);
+    }
+    return r;
+}
