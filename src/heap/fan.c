@@ -31,7 +31,7 @@ static struct span_sink *fan_fork(struct span_sink *sink, const struct heap_regi
 
     if (!child)
         return NULL;
-    child->sink.ops = &fan_ops;
+    child->sink = parent->sink;
     child->count = parent->count;
     for (size_t i = 0; i < parent->count; i++) {
         child->to[i] = parent->to[i]->ops->fork(parent->to[i], region);
@@ -79,10 +79,12 @@ struct span_sink *fan_sink_new(struct span_sink *const *sinks, size_t count)
 
     if (!fan)
         return NULL;
-    fan->sink.ops = &fan_ops;
+    fan->sink = (struct span_sink){.ops = &fan_ops, .takes_runs = true};
     fan->count = count;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         fan->to[i] = sinks[i];
+        fan->sink.takes_runs &= sinks[i]->takes_runs;
+    }
     return &fan->sink;
 }
 

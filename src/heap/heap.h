@@ -50,7 +50,8 @@ enum span_state {
 struct heap_span {
     remote_addr start;
     uint64_t length;
-    uint64_t chunk_bytes; /* of the whole chunk */
+    uint64_t chunk_bytes; /* of the whole chunk; 0 in a run */
+    uint32_t chunks;      /* that begin in it: 0 or 1, or more in a run of live chunks */
     uint8_t state;        /* enum span_state */
     bool head, tail;
 };
@@ -118,6 +119,7 @@ struct heap {
  */
 struct span_sink {
     const struct span_sink_ops *ops;
+    bool takes_runs; /* neighbouring live chunks may come as one span; false: every chunk is a span of its own */
 };
 
 struct span_sink_ops {

@@ -145,14 +145,14 @@ static void count_span(struct arena_tally *tally, const struct heap_span *span)
     switch (span->state) {
     case SPAN_LIVE:
         tally->live_bytes += span->length;
-        tally->live_blocks += span->head;
+        tally->live_blocks += span->chunks;
         break;
     case SPAN_TCACHE:
     case SPAN_FASTBIN:
     case SPAN_BIN:
     case SPAN_TOP:
         tally->free_bytes[span->state] += span->length;
-        tally->free_blocks[span->state] += span->head;
+        tally->free_blocks[span->state] += span->chunks;
         break;
     default:
         break;
@@ -205,7 +205,7 @@ static struct span_sink *tally_fork(struct span_sink *sink, const struct heap_re
 
     if (!child)
         return NULL;
-    child->sink.ops = &tally_ops;
+    child->sink = parent->sink;
     child->locked = parent->locked;
     child->locked_context = parent->locked_context;
     child->region_locked = parent->locked && parent->locked(parent->locked_context, region->range);
@@ -241,7 +241,7 @@ struct span_sink *tally_sink_new(struct heap_tally *tally, bool (*locked)(const 
 
     if (!sink)
         return NULL;
-    sink->sink.ops = &tally_ops;
+    sink->sink = (struct span_sink){.ops = &tally_ops, .takes_runs = true};
     sink->total = tally;
     sink->locked = locked;
     sink->locked_context = context;

@@ -153,7 +153,7 @@ static struct span_sink *trim_fork(struct span_sink *sink, const struct heap_reg
 
     if (!child)
         return NULL;
-    child->sink.ops = &trim_ops;
+    child->sink = parent->sink;
     child->memory = parent->memory;
     child->rules = parent->rules;
     child->region = region;
@@ -236,7 +236,7 @@ struct span_sink *trim_sink_new(struct memory *memory, struct trim_rules rules, 
 
     if (!sink)
         return NULL;
-    sink->sink.ops = &trim_ops;
+    sink->sink = (struct span_sink){.ops = &trim_ops, .takes_runs = true};
     sink->memory = memory;
     sink->rules = rules;
     sink->total = ret;

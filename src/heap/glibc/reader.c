@@ -64,9 +64,13 @@ static int load_slice(struct region_reader *reader, remote_addr start, struct wh
         reader->slice_flags[i] &= (uint8_t)~(PAGE_CONTENT_ZERO | PAGE_UNREADABLE);
     if (r == 0)
         r = memory_read_pages(reader->view->memory, start, pages, reader->slice_flags, reader->slice, why);
-    if (r == 0)
-        reader->slice_range = (struct range){start, start + pages * PAGE_BYTES};
-    return r;
+    if (r)
+        return r;
+    reader->slice_range = (struct range){start, start + pages * PAGE_BYTES};
+    reader->slice_readable = true;
+    for (size_t i = 0; i < pages; i++)
+        reader->slice_readable &= (reader->slice_flags[i] & (PAGE_PRESENT | PAGE_UNREADABLE)) == PAGE_PRESENT;
+    return 0;
 }
 
 int reader_header_slow(struct region_reader *reader, remote_addr chunk, struct chunk_header *ret, struct why *why)
@@ -122,13 +126,13 @@ static int next_window(struct region_reader *reader, struct why *why)
     return r;
 }
 
-int reader_emit(struct region_reader *reader, remote_addr start, uint64_t bytes, enum span_state state,
-                struct why *why)
+/* Cuts a span at window boundaries. */
+static int emit(struct region_reader *reader, struct heap_span whole, struct why *why)
 {
-    remote_addr first = start, end = start + bytes;
+    remote_addr start = whole.start, end = whole.start + whole.length;
 
     while (start < end) {
-        remote_addr stop;
+        struct heap_span part = whole;
         int r = 0;
 
         if (start >= reader->window.range.end)
@@ -137,11 +141,29 @@ int reader_emit(struct region_reader *reader, remote_addr start, uint64_t bytes,
             r = reader_flush(reader, why);
         if (r)
             return r;
-        stop = end < reader->window.range.end ? end : reader->window.range.end;
-        reader->batch[reader->batch_count++] = (struct heap_span){
-            .start = start, .length = stop - start, .chunk_bytes = bytes, .state = (uint8_t)state,
-            .head = start == first, .tail = stop == end};
-        start = stop;
+        part.start = start;
+        part.head = start == whole.start;
+        part.chunks = part.head ? whole.chunks : 0;
+        part.tail = end <= reader->window.range.end;
+        part.length = (part.tail ? end : reader->window.range.end) - start;
+        reader->batch[reader->batch_count++] = part;
+        start += part.length;
     }
     return 0;
+}
+
+int reader_emit(struct region_reader *reader, remote_addr start, uint64_t bytes, enum span_state state,
+                struct why *why)
+{
+    return emit(reader,
+                (struct heap_span){
+                    .start = start, .length = bytes, .chunk_bytes = bytes, .chunks = 1, .state = (uint8_t)state},
+                why);
+}
+
+int reader_emit_run(struct region_reader *reader, remote_addr start, uint64_t bytes, uint32_t chunks,
+                    struct why *why)
+{
+    return emit(reader,
+                (struct heap_span){.start = start, .length = bytes, .chunks = chunks, .state = SPAN_LIVE}, why);
 }

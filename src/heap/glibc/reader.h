@@ -23,6 +23,7 @@ struct region_reader {
     uint8_t *slice;               /* SLICE_PAGES pages */
     struct range slice_range;     /* what it holds */
     uint8_t slice_flags[SLICE_PAGES];
+    bool slice_readable;          /* all of it */
     struct heap_span *batch;      /* SPAN_BATCH */
     size_t batch_count;
 };
@@ -41,6 +42,10 @@ int reader_links(struct region_reader *reader, remote_addr chunk, uint64_t ret_l
 /* Hands over the span of a whole chunk, in order and without gaps. */
 int reader_emit(struct region_reader *reader, remote_addr start, uint64_t bytes, enum span_state state,
                 struct why *why) must_check;
+
+/* The same for `chunks` neighbouring live chunks at once; only for sinks that take runs. */
+int reader_emit_run(struct region_reader *reader, remote_addr start, uint64_t bytes, uint32_t chunks,
+                    struct why *why) must_check;
 int reader_flush(struct region_reader *reader, struct why *why) must_check;
 
 static inline bool slice_page_readable(const struct region_reader *reader, remote_addr address)

@@ -136,6 +136,71 @@ static int walk_one(struct walker *walker, const struct chunk_header *here, stru
     return reader_emit(&walker->reader, here->address, here->bytes, state, walker->why);
 }
 
+/* Where a run of plain live chunks must end at the latest: at the next one that is anything else. */
+static remote_addr run_limit(const struct walker *walker)
+{
+    const struct chunk_marks *marks = &walker->glibc->marks;
+    remote_addr limit = walker->part->limit, top = walker->arena->top;
+
+    if (limit > walker->reader.slice_range.end)
+        limit = walker->reader.slice_range.end;
+    if (walker->mark < marks->count && marks->items[walker->mark].chunk < limit)
+        limit = marks->items[walker->mark].chunk;
+    return range_has(walker->part->region->range, top) && top < limit ? top : limit;
+}
+
+/* Whether a chunk in use needs a closer look: it may be free in a fastbin, or waste at the end of a heap. */
+static bool may_not_be_live(struct walker *walker, remote_addr chunk, uint64_t size)
+{
+    uint64_t bytes = size & ~(uint64_t)CHUNK_FLAGS;
+
+    if (bytes > FASTBIN_CHUNK_MOST)
+        return false;
+    if (bytes == CHUNK_MIN_BYTES && !(size & CHUNK_NON_MAIN) && walker->part->region->kind == REGION_THREAD_HEAP)
+        return true;
+    return walker->glibc->fastbin.slot_count && in_fastbin(walker, chunk);
+}
+
+/*
+ * The fast path: live chunks whose headers are all in the slice, told as one span. It ends before the first chunk that
+ * is anything else, or wrong; that one is for walk_one to judge.
+ */
+static int walk_live_run(struct walker *walker, struct chunk_header *here)
+{
+    const struct region_reader *reader = &walker->reader;
+    remote_addr base = reader->slice_range.start, end = reader->slice_range.end;
+    remote_addr chunk = here->address, limit = run_limit(walker);
+    uint64_t size = here->bytes | here->flags, start = chunk;
+    uint32_t chunks = 0;
+
+    while (chunk < limit && end - chunk > CHUNK_HEADER_BYTES) {
+        uint64_t bytes = size & ~(uint64_t)CHUNK_FLAGS, next_size;
+
+        if (bytes < CHUNK_MIN_BYTES || size & CHUNK_MMAPPED || bytes > end - chunk - CHUNK_HEADER_BYTES)
+            break;
+        next_size = field_u64(reader->slice + (chunk + bytes - base), 8);
+        if (!(next_size & CHUNK_PREV_INUSE) || may_not_be_live(walker, chunk, size))
+            break;
+        chunk += bytes;
+        size = next_size;
+        chunks++;
+    }
+    if (chunks == 0)
+        return 0;
+    here->address = chunk;
+    here->prev_size = field_u64(reader->slice + (chunk - base), 0);
+    here->bytes = size & ~(uint64_t)CHUNK_FLAGS;
+    here->flags = (unsigned)(size & CHUNK_FLAGS);
+    return reader_emit_run(&walker->reader, start, chunk - start, chunks, walker->why);
+}
+
+static bool can_run(const struct walker *walker, const struct chunk_header *here)
+{
+    const struct region_reader *reader = &walker->reader;
+
+    return reader->sink->takes_runs && reader->slice_readable && range_has(reader->slice_range, here->address);
+}
+
 static int walk_chunks(struct walker *walker, remote_addr from)
 {
     struct part *part = walker->part;
@@ -143,6 +208,11 @@ static int walk_chunks(struct walker *walker, remote_addr from)
     int r = reader_header(&walker->reader, from, &here, walker->why);
 
     while (r == 0 && here.address < part->limit) {
+        if (can_run(walker, &here)) {
+            r = walk_live_run(walker, &here);
+            if (r || here.address >= part->limit)
+                break;
+        }
         if (here.address == walker->arena->top)
             return walk_last(walker, &here, SPAN_TOP, here.bytes);
         if (is_end_marker(walker, &here))
