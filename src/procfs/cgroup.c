@@ -106,6 +106,7 @@ struct search {
     struct cgroup_memory *cgroup;
     bool v2_lacks_memory;
     bool found;
+    bool charge_done;
     char directory[2 * PATH_MAX];
     size_t mount_length; /* of `directory`: the mount point */
 };
@@ -209,16 +210,22 @@ static bool v1_hierarchical_limit(const struct procfs *procfs, const char *direc
     return false;
 }
 
+/* Only where the file is missing is an ancestor asked next: one that cannot be read is not replaced
+ * by another's. */
 static void take_charge(struct search *search)
 {
     struct cgroup_memory *cgroup = search->cgroup;
     const char *file = cgroup->version == 2 ? "memory.current" : "memory.usage_in_bytes";
     size_t length = strlen(search->directory);
+    int r;
 
-    if (cgroup->charge_known || length >= sizeof cgroup->charge_path)
+    if (search->charge_done || length >= sizeof cgroup->charge_path)
         return;
-    if (procfs_read_u64(search->procfs, &cgroup->charge_bytes, "%s/%s", search->directory, file) <
-        0)
+    r = procfs_read_u64(search->procfs, &cgroup->charge_bytes, "%s/%s", search->directory, file);
+    if (r == -ENOENT)
+        return;
+    search->charge_done = true;
+    if (r < 0)
         return;
     memcpy(cgroup->charge_path, search->directory, length + 1);
     cgroup->charge_known = true;

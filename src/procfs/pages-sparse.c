@@ -68,6 +68,8 @@ static int read_spans(struct page_cursor *cursor, struct why *why)
     cursor->span_count = cursor->span_next = 0;
     cursor->spans_complete = true;
     r = smaps_each(cursor->source->procfs, cursor->source->pid, take_entry, cursor, why);
+    if (r < 0 && !pages_alive(cursor->source->pagemap_fd))
+        return pages_gone(cursor->source, why);
     return r < 0 ? r : 0;
 }
 

@@ -55,9 +55,12 @@ static uint8_t flags_of_entry(const struct page_cursor *cursor, uint64_t entry)
     return PAGE_PRESENT | file;
 }
 
-static uint8_t flags_of_categories(uint64_t categories)
+static uint8_t flags_of_categories(const struct page_source *source, uint64_t categories)
 {
     uint8_t flags = 0;
+
+    if (source->scan_misses_huge_zero && (categories & SCAN_IS_HUGE))
+        categories &= ~(uint64_t)SCAN_IS_PFNZERO; /* not to be relied on; refine() finds out */
 
     if (categories & SCAN_IS_PRESENT)
         flags |= PAGE_PRESENT;
@@ -172,7 +175,8 @@ static bool enqueue(struct page_cursor *cursor, const struct scan_region *region
         if (range.start < at || range.end <= range.start || range.end > cursor->rest.end)
             return false;
         at = range.end;
-        cursor->queue[i] = (struct page_run){range, flags_of_categories(regions[i].categories)};
+        cursor->queue[i] =
+            (struct page_run){range, flags_of_categories(cursor->source, regions[i].categories)};
     }
     cursor->queue_count = count;
     cursor->queue_next = 0;

@@ -74,7 +74,8 @@ enum pages_want {
  *
  * Without PAGEMAP_SCAN, PAGE_HUGE is never set, and PAGE_ZERO only where has_pfn. Ranges above PAGES_SPARSE_BYTES are
  * then not read entry by entry: smaps tells which mappings hold pages, and how many. In such a range zero pages and
- * guard markers, which smaps does not count, may be left out; resident and swapped pages are not.
+ * guard markers, which smaps does not count, may be left out; resident and swapped pages are not. What stays dear
+ * there is a vast mapping with pages far apart: it is read up to its last page, about 1 s a TiB.
  */
 #define PAGES_SPARSE_BYTES (UINT64_C(64) << 30) /* about 60 ms of pagemap */
 enum { PAGE_CURSOR_REGIONS = 512, PAGE_CURSOR_ENTRIES = 1024, PAGE_CURSOR_SPANS = 64 };
