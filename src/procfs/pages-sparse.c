@@ -24,15 +24,14 @@ static bool merge(struct page_span *last, struct page_span next)
 }
 
 /*
- * How many pages have to be met before the rest of the mapping can be skipped. Known only where
- * what smaps counts and what we meet is the same: anonymous pages, all resident, zero pages told
- * from others.
+ * How many pages, at most, are to be met before the rest of the mapping can be skipped. Known only
+ * where what smaps counts and what we meet is the same: anonymous pages, all resident, zero pages
+ * told from others.
  */
 static uint64_t pages_in(const struct page_cursor *cursor, const struct smaps_entry *entry)
 {
     if (!cursor->source->has_pfn || entry->swap_bytes || entry->hugetlb_bytes ||
-        entry->anonymous_bytes != entry->rss_bytes ||
-        entry->range.start < cursor->rest.start) /* entered in its midst */
+        entry->anonymous_bytes != entry->rss_bytes)
         return UINT64_MAX;
     return entry->rss_bytes / PAGE_BYTES;
 }

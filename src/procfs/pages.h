@@ -81,7 +81,7 @@ enum pages_want {
 enum { PAGE_CURSOR_REGIONS = 512, PAGE_CURSOR_ENTRIES = 1024, PAGE_CURSOR_SPANS = 64 };
 struct page_span {
     struct range range;
-    uint64_t left; /* resident pages in it that are still to be met; UINT64_MAX: not known */
+    uint64_t left; /* resident pages in it still to be met, at most; UINT64_MAX: not known */
 };
 struct page_cursor {
     const struct page_source *source;

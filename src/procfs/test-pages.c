@@ -543,6 +543,8 @@ static void make_vast(void *context)
     plan->touched_late[0] = 1;
     plan->touched_late[100 * GIB - 1] = 1;
     plan->touched_late[70 * GIB] = 1;
+    for (uint64_t i = 1; i <= 4; i++)
+        touch(plan->touched_late + i * GIB); /* the zero page, which smaps does not count */
 }
 
 static int setup_vast(void **state)
@@ -598,7 +600,7 @@ static void vast_reservations_are_not_read_entry_by_entry(void **state)
     assert_in_range(reads_made() - before, 1, 120000); /* 100 GiB are 25,600 */
 }
 
-/* Entered in its midst, how many pages are still to come is not known: none may be lost. */
+/* Wherever a mapping is entered and left, no page may be lost. */
 static void vast_ranges_may_begin_anywhere(void **state)
 {
     struct world *world = *state;
@@ -621,7 +623,7 @@ static void without_pfn_nothing_is_lost(void **state)
 
     other.has_pfn = false;
     runs = collect(&other, (struct range){late, late + 100 * GIB}, PAGES_PLAIN);
-    assert_int_equal(resident_bytes(runs), 3 * PAGE_BYTES);
+    assert_int_equal(resident_bytes(runs), 7 * PAGE_BYTES); /* zero pages cannot be told then */
     free(runs.items);
 }
 
