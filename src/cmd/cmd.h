@@ -51,6 +51,12 @@ int parse_color(const char *text, enum color_when *ret) must_check;
 /* Whether to colour standard output: NO_COLOR (no-color.org) and non-terminals turn `auto` into no. */
 bool use_color(enum color_when when);
 
+/* Whether the locale's characters are UTF-8: the user's locale, which this sets for characters. */
+bool use_utf8(void);
+
+/* Columns of the terminal that standard output is, 0 if it is none. */
+unsigned output_width(void);
+
 /*
  * For argp parsers: tells one sentence and exits with EXIT_CODE_USAGE. Unlike argp_error it adds no second line that
  * only says where help is; write that into the sentence where it helps.

@@ -1,10 +1,13 @@
 /* residue why: the ledger of one process, what holds its memory, and what would help. Changes
  * nothing. */
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
+#include "base/range.h"
 #include "cmd/cmd.h"
+#include "explain/explain.h"
+#include "report/json.h"
+#include "report/text.h"
 
 struct why_options {
     pid_t pid;
@@ -21,7 +24,7 @@ static const struct argp_option options[] = {
     {"scan-small", OPTION_SCAN_SMALL, NULL, 0,
      "also look for zero pages among small pages: slower, and it marks them as referenced", 0},
     {"color", OPTION_COLOR, "WHEN", 0, "auto (default), always or never", 0},
-    {"quiet", 'q', NULL, 0, "print the first line and the findings only", 0},
+    {"quiet", 'q', NULL, 0, "print the headline only", 0},
     {0},
 };
 
@@ -70,14 +73,58 @@ static const struct argp parser = {
         " fields and the exit codes.",
 };
 
+/* Everything that is read of a process counts in pages of 4 KiB. */
+static int check_page_size(struct why *why)
+{
+    long size = sysconf(_SC_PAGESIZE);
+
+    if (size == (long)PAGE_BYTES)
+        return 0;
+    return why_set(why, OUTCOME_NOT_POSSIBLE,
+                   "this kernel's pages have %ld bytes; only pages of %ld are supported", size,
+                   (long)PAGE_BYTES);
+}
+
+static int explain_here(const struct why_options *o, struct explanation *ret, struct why *why)
+{
+    struct explain_options how = {.no_stop = o->no_stop, .scan_small = o->scan_small};
+    struct procfs procfs;
+    int r = procfs_open(&procfs, "/", why);
+
+    if (r)
+        return r;
+    r = explain(&procfs, o->pid, &how, ret, why);
+    procfs_close(&procfs);
+    return r;
+}
+
+static int report(const struct why_options *o, const struct explanation *explanation)
+{
+    struct report_style style = {.color = use_color(o->color),
+                                 .utf8 = use_utf8(),
+                                 .quiet = o->quiet,
+                                 .width = output_width()};
+
+    return o->json ? report_why_json(explanation, stdout)
+                   : report_why_text(explanation, stdout, style);
+}
+
 int cmd_why(int argc, char **argv)
 {
     struct why_options o = {0};
+    struct explanation explanation;
     struct why why = {0};
+    int r;
 
     argp_parse(&parser, argc, argv, 0, NULL, &o);
-    if (kill(o.pid, 0) && errno == ESRCH)
-        return cmd_fail("why", why_set(&why, -ESRCH, "there is no process %d", o.pid), &why);
-    why_set(&why, OUTCOME_NOT_POSSIBLE, "process %d cannot be explained by this build", o.pid);
-    return cmd_fail("why", OUTCOME_NOT_POSSIBLE, &why);
+    r = check_page_size(&why);
+    if (r == 0)
+        r = explain_here(&o, &explanation, &why);
+    if (r)
+        return cmd_fail("why", r, &why);
+    r = report(&o, &explanation);
+    explanation_free(&explanation);
+    if (r && !ferror(stdout)) /* what cannot be written, main tells */
+        return cmd_fail("why", r, &why);
+    return exit_code_for(r);
 }

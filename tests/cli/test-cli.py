@@ -3,10 +3,15 @@
 
 usage: test-cli.py RESIDUE SOURCE_ROOT      Output is TAP.
 """
+import fcntl
+import json
 import os
+import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 RESIDUE = sys.argv[1]
@@ -110,6 +115,71 @@ def closed_output_is_no_success():
     assert result.returncode == NOT_POSSIBLE and "could not be written" in result.stderr, result
 
 
+class live_process:
+    """A process of our own to look at, which nobody else ends."""
+
+    def __enter__(self):
+        self.child = subprocess.Popen(["sleep", "600"])
+        return str(self.child.pid)
+
+    def __exit__(self, *error):
+        self.child.kill()
+        self.child.wait()
+
+
+def json_is_one_object_that_adds_up():
+    with live_process() as pid:
+        for arguments in ([], ["--no-stop"]):
+            result = run("why", "--json", *arguments, pid)
+            assert (result.returncode, result.stderr) == (0, ""), result
+            told = json.loads(result.stdout)
+            assert told["format"] == "residue.why/1" and told["pid"] == int(pid), told
+            assert sum(told["ledger"].values()) == told["rss_bytes"] > 0, told
+
+
+def quiet_is_one_line():
+    with live_process() as pid:
+        result = run("why", "-q", pid)
+    assert result.returncode == 0 and re.fullmatch(r"RSS \d+ KiB: [^\n]+\.\n", result.stdout), result
+
+
+def on_a_terminal(*arguments, **environment):
+    """What is printed on a terminal of 60 columns."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    child = subprocess.Popen([RESIDUE, *arguments], stdout=its, env={**os.environ, "TERM": "xterm", **environment})
+    os.close(its)
+    text = b""
+    try:
+        while part := os.read(ours, 65536):
+            text += part
+    except OSError:  # EIO: nobody has it open any more
+        pass
+    os.close(ours)
+    assert child.wait() == 0
+    return text.replace(b"\r\n", b"\n")
+
+
+def terminals_get_colour_characters_and_width():
+    with live_process() as pid:
+        coloured = on_a_terminal("why", pid, NO_COLOR="", LC_ALL="C.UTF-8").decode()
+        plain = on_a_terminal("why", pid, NO_COLOR="1", LC_ALL="C.UTF-8").decode()
+        ascii_only = on_a_terminal("why", pid, NO_COLOR="1", LC_ALL="C")
+    assert "\x1b[1mRSS" in coloured and "\u2588" in coloured, coloured
+    assert "\x1b" not in plain and "\u2588" in plain, plain
+    assert all(len(line) <= 60 for line in plain.splitlines()), plain
+    assert ascii_only.isascii() and b"#" in ascii_only and b"\x1b" not in ascii_only, ascii_only
+
+
+def a_report_that_is_cut_short_is_no_success():
+    with live_process() as pid:
+        for option in ("--json", "--no-stop"):
+            with open("/dev/full", "w", encoding="ascii") as full:
+                result = subprocess.run([RESIDUE, "why", option, pid], stdout=full, stderr=subprocess.PIPE, text=True,
+                                        timeout=60, check=False)
+            assert result.returncode == NOT_POSSIBLE and "No space left" in result.stderr, result
+
+
 def man_pages_name_every_option():
     for verb in ["", *VERBS]:
         page = "residue" + ("-" + verb if verb else "")
@@ -135,6 +205,10 @@ TESTS = [
     a_vanished_process_is_66,
     a_full_disk_is_no_success,
     closed_output_is_no_success,
+    json_is_one_object_that_adds_up,
+    quiet_is_one_line,
+    terminals_get_colour_characters_and_width,
+    a_report_that_is_cut_short_is_no_success,
     man_pages_name_every_option,
 ]
 
