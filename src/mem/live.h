@@ -10,7 +10,7 @@ struct live_memory {
     pid_t pid;
     int mem_fd;           /* /proc/PID/mem: leaves copy-on-write pages shared (it takes no pin) */
     struct page_source pages;
-    bool shared_only_by_mem_fd; /* process_vm_readv is refused here: all goes through mem_fd */
+    bool only_mem_fd;     /* process_vm_readv is refused here (seccomp): all goes through mem_fd */
 };
 
 /*
@@ -19,3 +19,6 @@ struct live_memory {
  */
 int live_memory_open(struct live_memory *ret, const struct procfs *procfs, pid_t pid, struct why *why) must_check;
 void live_memory_close(struct live_memory *live);
+
+/* Whether the memory it was opened on is no more: the process has exited or runs another program. Touches nothing. */
+bool live_memory_is_gone(const struct live_memory *live);
