@@ -1,0 +1,433 @@
+#include "target/target.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/vector.h"
+#include "target/tracer.h"
+
+#define STOP_LIMIT_NS   (200 * NS_PER_MS)
+#define FIRST_WAIT_NS   (20 * NS_PER_MS / 1000)
+#define MOST_REFUSALS   16
+#define LONGEST_WAIT_NS NS_PER_MS
+
+/* One target_stop; used on the tracing thread. */
+struct stopping {
+    struct target *target;
+    struct why *why;
+    bool again;        /* in this pass a thread was new, or could not be seized */
+    bool refused;      /* in this pass a thread could not be seized */
+    unsigned refusals; /* passes so far with a refusal */
+};
+
+static int vanished(const struct target *target, struct why *why)
+{
+    return why_set(why, -ESRCH, "process %d has exited", (int)target->pid);
+}
+
+static int leader_has_exited(const struct target *target, const struct process_status *leader,
+                             struct why *why)
+{
+    if (leader->threads <= 1)
+        return vanished(target, why);
+    return why_set(why, OUTCOME_NOT_POSSIBLE,
+                   "the main thread of process %d (%s) has exited while others run: the kernel "
+                   "shows no memory for such a process",
+                   (int)target->pid, target->status.comm);
+}
+
+static int traced_already(const struct target *target, pid_t tracer, struct why *why)
+{
+    struct process_status status;
+    bool known = status_read(target->procfs, tracer, &status, NULL) == 0;
+
+    return why_set(why, -EBUSY,
+                   "process %d (%s) is being traced by process %d%s%s%s already: end that first",
+                   (int)target->pid, target->status.comm, (int)tracer, known ? " (" : "",
+                   known ? status.comm : "", known ? ")" : "");
+}
+
+static int not_permitted(const struct target *target, struct why *why)
+{
+    unsigned long scope = 0;
+    int r = procfs_read_u64(target->procfs, &scope, "proc/sys/kernel/yama/ptrace_scope");
+
+    if (r == 0 && scope > 0)
+        return why_set(why, -EPERM,
+                       "process %d (%s) may not be stopped: kernel.yama.ptrace_scope is %lu; run "
+                       "as root%s",
+                       (int)target->pid, target->status.comm, scope,
+                       scope > 2 ? ", on a system that was started with a lower one"
+                                 : " or with CAP_SYS_PTRACE");
+    return why_set(why, -EPERM,
+                   "process %d (%s) may not be stopped: be its user or root, with CAP_SYS_PTRACE",
+                   (int)target->pid, target->status.comm);
+}
+
+static int remember(struct target *target, pid_t tid, struct why *why)
+{
+    struct target_thread thread = {.tid = tid};
+    int r = vector_reserve_one((void **)&target->threads, target->thread_count,
+                               &target->thread_capacity, sizeof *target->threads);
+
+    if (r)
+        return why_set(why, r, "no memory for a list of threads");
+    target->threads[target->thread_count++] = thread;
+    return 0;
+}
+
+/*
+ * The kernel says EPERM for threads that have exited but are still listed, for traced ones, and for
+ * ones that may not be traced. 0: go on without it.
+ *
+ * During an execve the leader is first seen as exited, then the executing thread has its id: and if
+ * that thread was seized already, it is ours under a new name. So only a refusal that lasts is one.
+ */
+static int handle_refusal(struct stopping *stopping, pid_t tid)
+{
+    struct target *target = stopping->target;
+    struct process_status status;
+    int r = status_read(target->procfs, tid, &status, stopping->why);
+    bool exited;
+
+    if (r)
+        return r == -ESRCH ? 0 : r;
+    exited = status.state == 'Z' || status.state == 'X';
+    if (exited && tid != target->pid)
+        return 0;
+    if (!exited && status.tracer_pid == (pid_t)syscall(SYS_gettid)) {
+        stopping->again = true;
+        return remember(target, tid, stopping->why);
+    }
+    if (!exited && status.tracer_pid)
+        return traced_already(target, status.tracer_pid, stopping->why);
+    stopping->refused = stopping->again = true;
+    if (stopping->refusals < MOST_REFUSALS)
+        return 0;
+    return exited ? leader_has_exited(target, &status, stopping->why)
+                  : not_permitted(target, stopping->why);
+}
+
+/* Seizing alone stops nothing: all that is known is seized first, which keeps the pause short. */
+static int seize(struct stopping *stopping, pid_t tid)
+{
+    struct target *target = stopping->target;
+
+    if (ptrace(PTRACE_SEIZE, tid, 0, 0) == 0) {
+        stopping->again = true;
+        return remember(target, tid, stopping->why);
+    }
+    if (errno == ESRCH)
+        return 0;
+    if (errno == EPERM)
+        return handle_refusal(stopping, tid);
+    return why_set(stopping->why, -errno, "thread %d of process %d cannot be traced: %s", (int)tid,
+                   (int)target->pid, strerror(errno));
+}
+
+static int by_tid(const void *a, const void *b)
+{
+    pid_t x = ((const struct target_thread *)a)->tid, y = ((const struct target_thread *)b)->tid;
+
+    return (x > y) - (x < y);
+}
+
+/* Both lists ascend. */
+static int seize_new_threads(struct stopping *stopping)
+{
+    struct target *target = stopping->target;
+    size_t known = target->thread_count, count = 0, k = 0;
+    auto_free pid_t *tids = NULL;
+    int r = procfs_list_tasks(target->procfs, target->pid, &tids, &count);
+
+    stopping->again = stopping->refused = false;
+    if (r == -ENOENT || r == -ESRCH)
+        return vanished(target, stopping->why);
+    if (r)
+        return why_set(stopping->why, r, "the threads of process %d cannot be listed: %s",
+                       (int)target->pid, strerror(-r));
+    for (size_t i = 0; i < count && r == 0; i++) {
+        while (k < known && target->threads[k].tid < tids[i])
+            k++;
+        if (k == known || target->threads[k].tid != tids[i])
+            r = seize(stopping, tids[i]);
+    }
+    if (target->thread_count > 1)
+        qsort(target->threads, target->thread_count, sizeof *target->threads, by_tid);
+    return r;
+}
+
+enum seen { SEEN_NOTHING, SEEN_STOP, SEEN_EXIT };
+
+/*
+ * Looks without consuming (WNOWAIT): a consumed stop forgets its signal, which would be lost if we
+ * were killed before PTRACE_DETACH hands it back; unconsumed, the kernel delivers it itself
+ * (ptrace_stop, exit_code).
+ *
+ * Exited threads are reaped, since execve in the target waits for that. Not so the leader: its exit
+ * is for its parent, whom the kernel tells when the tracing thread ends; that may be ourselves.
+ */
+static enum seen look_at(const struct target *target, struct target_thread *thread)
+{
+    siginfo_t info = {.si_pid = 0};
+
+    if (waitid(P_PID, (id_t)thread->tid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) <
+        0)
+        return SEEN_EXIT;
+    if (info.si_pid == 0)
+        return SEEN_NOTHING;
+    if (info.si_code == CLD_TRAPPED || info.si_code == CLD_STOPPED) {
+        int event = info.si_status >> 8;
+
+        thread->signal = event ? 0 : info.si_status & 0x7f;
+        return SEEN_STOP;
+    }
+    if (thread->tid != target->pid)
+        waitid(P_PID, (id_t)thread->tid, &info, WEXITED | WNOHANG | __WALL);
+    return SEEN_EXIT;
+}
+
+/*
+ * Looks at all that have yet to stop, interrupts them first if asked to, and forgets those that are
+ * gone. How many have yet to stop.
+ *
+ * Interrupting may be repeated, and must be: in execve a thread takes the leader's id, and then has
+ * perhaps not been interrupted, or not even seized: ESRCH. Another pass finds out.
+ */
+static size_t look_at_all(struct stopping *stopping, bool interrupt)
+{
+    struct target *target = stopping->target;
+    size_t kept = 0, running = 0;
+
+    for (size_t i = 0; i < target->thread_count; i++) {
+        struct target_thread thread = target->threads[i];
+
+        if (!thread.stopped) {
+            bool lost = interrupt && ptrace(PTRACE_INTERRUPT, thread.tid, 0, 0) < 0;
+            enum seen seen = lost && errno == ESRCH ? SEEN_EXIT : look_at(target, &thread);
+
+            if (seen == SEEN_EXIT) {
+                stopping->again = true;
+                continue;
+            }
+            thread.stopped = seen == SEEN_STOP;
+            running += !thread.stopped;
+        }
+        target->threads[kept++] = thread;
+    }
+    target->thread_count = kept;
+    return running;
+}
+
+static int too_late(const struct stopping *stopping)
+{
+    const struct target *target = stopping->target;
+    const struct target_thread *thread = target->threads;
+    struct process_status status = {.state = '?'};
+    size_t i = 0;
+
+    while (i < target->thread_count && thread[i].stopped)
+        i++;
+    if (i == target->thread_count)
+        return why_set(stopping->why, -ETIMEDOUT,
+                       "process %d (%s) starts threads faster than they can be stopped: try again",
+                       (int)target->pid, target->status.comm);
+    if (status_read(target->procfs, thread[i].tid, &status, NULL) == 0 && status.state == 'Z' &&
+        thread[i].tid == target->pid)
+        return leader_has_exited(target, &status, stopping->why);
+    return why_set(stopping->why, -ETIMEDOUT,
+                   "thread %d of process %d (%s) did not stop within 200 ms (its state is %c%s): "
+                   "all were let go, try again later",
+                   (int)thread[i].tid, (int)target->pid, target->status.comm, status.state,
+                   status.state == 'D' ? ", a wait in the kernel: vfork, disk, network file system"
+                                       : "");
+}
+
+static bool is_late(const struct target *target)
+{
+    return target->stopped_at_ns && clock_now_ns() - target->stopped_at_ns >= STOP_LIMIT_NS;
+}
+
+static int stop_seized(struct stopping *stopping)
+{
+    uint64_t wait = FIRST_WAIT_NS;
+    bool interrupt = true;
+
+    if (!stopping->target->stopped_at_ns)
+        stopping->target->stopped_at_ns = clock_now_ns();
+    while (look_at_all(stopping, interrupt) > 0) {
+        if (is_late(stopping->target))
+            return too_late(stopping);
+        clock_sleep_ns(wait);
+        interrupt = wait >= LONGEST_WAIT_NS;
+        wait = interrupt ? wait : wait * 2;
+    }
+    return 0;
+}
+
+/* False when it is not stopped after all. */
+static bool read_registers(struct target_thread *thread)
+{
+    struct iovec registers = {&thread->registers, sizeof thread->registers};
+
+    if (ptrace(PTRACE_GETREGSET, thread->tid, NT_PRSTATUS, &registers) < 0)
+        return false;
+    thread->has_registers = registers.iov_len == sizeof thread->registers; /* shorter: 32-bit */
+    return true;
+}
+
+/*
+ * True when all are stopped. An execve by one of the last running threads replaces the leader that
+ * we hold: the new one is traced too, but may run.
+ */
+static bool read_all_registers(struct target *target)
+{
+    bool all = true;
+
+    for (size_t i = 0; i < target->thread_count; i++) {
+        struct target_thread *thread = &target->threads[i];
+
+        if (!read_registers(thread)) {
+            thread->stopped = all = false;
+            thread->signal = 0;
+        }
+    }
+    return all;
+}
+
+/*
+ * An execve waits until the other threads that are traced are reaped, those too that we had
+ * stopped: it kills them. And PTRACE_SEIZE waits for an execve that is under way
+ * (cred_guard_mutex), for ever if nobody reaps meanwhile; any thread of ours can. It looks at ids
+ * that are threads of the target only, so no child of our caller is taken.
+ */
+static void reap_exited(void *context)
+{
+    const struct stopping *stopping = context;
+    const struct target *target = stopping->target;
+    auto_free pid_t *tids = NULL;
+    size_t count = 0;
+
+    if (procfs_list_tasks(target->procfs, target->pid, &tids, &count))
+        return;
+    for (size_t i = 0; i < count; i++) {
+        siginfo_t info;
+
+        if (tids[i] != target->pid)
+            waitid(P_PID, (id_t)tids[i], &info, WEXITED | WNOHANG | __WALL);
+    }
+}
+
+static int stop_pass(struct stopping *stopping)
+{
+    int r = seize_new_threads(stopping);
+
+    if (r == 0 && is_late(stopping->target))
+        r = too_late(stopping);
+    if (r == 0)
+        r = stop_seized(stopping);
+    if (r == 0 && stopping->refused) {
+        stopping->refusals++;
+        reap_exited(stopping);
+        clock_sleep_ns(LONGEST_WAIT_NS);
+    }
+    return r;
+}
+
+/* A list that was taken while all known threads were stopped, and shows no other, is complete. */
+static int stop_all(void *context)
+{
+    struct stopping *stopping = context;
+    int r;
+
+    do {
+        r = stop_pass(stopping);
+    } while (r == 0 && (stopping->again || !read_all_registers(stopping->target)));
+    return r;
+}
+
+/* What was opened may be of an earlier program: execve takes new memory. */
+static int check_same(struct target *target, struct why *why)
+{
+    if (!target_is_same(target) || target->thread_count == 0)
+        return vanished(target, why);
+    if (target->has_memory && live_memory_is_gone(&target->memory))
+        return why_set(why, -ESRCH, "process %d (%s) has started another program: look again",
+                       (int)target->pid, target->status.comm);
+    return 0;
+}
+
+int target_stop(struct target *target, struct why *why)
+{
+    struct stopping stopping = {.target = target, .why = why};
+    int r;
+
+    if (target->tracer)
+        return why_set(why, -EALREADY, "process %d is stopped already", (int)target->pid);
+    if (target->pid == getpid())
+        return why_set(why, OUTCOME_NOT_POSSIBLE,
+                       "process %d is this program: it cannot stop itself", (int)target->pid);
+    target->stopped_at_ns = 0;
+    r = tracer_start(&target->tracer, why);
+    if (r)
+        return r;
+    r = tracer_call(target->tracer, stop_all, reap_exited, &stopping);
+    if (r == 0)
+        r = check_same(target, why);
+    if (r)
+        target_resume(target);
+    else
+        target->stopped = true;
+    return r;
+}
+
+int target_on_tracer(struct target *target, int (*function)(void *), void *context)
+{
+    return target->stopped ? tracer_call(target->tracer, function, NULL, context) : -EINVAL;
+}
+
+/* Threads that have not stopped, or were killed meanwhile, are let go when the tracing thread ends.
+ */
+static int detach_all(void *context)
+{
+    struct target *target = context;
+
+    for (size_t i = 0; i < target->thread_count; i++) {
+        const struct target_thread *thread = &target->threads[i];
+
+        if (thread->stopped)
+            ptrace(PTRACE_DETACH, thread->tid, 0, (void *)(uintptr_t)thread->signal);
+    }
+    target->resumed_at_ns = clock_now_ns();
+    return 0;
+}
+
+static void count_pause(struct target_pauses *pauses, uint64_t ns)
+{
+    pauses->count++;
+    pauses->total_ns += ns;
+    if (ns > pauses->longest_ns)
+        pauses->longest_ns = ns;
+}
+
+void target_resume(struct target *target)
+{
+    if (!target->tracer)
+        return;
+    if (tracer_call(target->tracer, detach_all, NULL, target) == 0 && target->stopped_at_ns)
+        count_pause(&target->pauses, target->resumed_at_ns - target->stopped_at_ns);
+    tracer_end(target->tracer);
+    target->tracer = NULL;
+    free(target->threads);
+    target->threads = NULL;
+    target->thread_count = target->thread_capacity = 0;
+    target->stopped = false;
+}

@@ -1,0 +1,146 @@
+#include "target/tracer.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+struct tracer {
+    pthread_t thread;
+    pid_t tid;
+    sem_t asked, answered;
+    int (*function)(void *context); /* NULL: end */
+    void *context;
+    int result;
+};
+
+static void wait_for(sem_t *semaphore)
+{
+    while (sem_wait(semaphore) < 0 && errno == EINTR)
+        ;
+}
+
+/*
+ * A target with many running threads leaves this thread its fair share of the processor only, one
+ * in a hundred perhaps, and each stop would last a hundred times as long (measured: 90 ms instead
+ * of 1.6 with 200 threads on 2 processors). Where we may, we go first; where not, it works too.
+ */
+static void hurry(void)
+{
+    const struct sched_param lowest = {.sched_priority = 1};
+
+    if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &lowest) < 0)
+        setpriority(PRIO_PROCESS, 0, -20);
+}
+
+static void *trace(void *context)
+{
+    struct tracer *tracer = context;
+
+    tracer->tid = (pid_t)syscall(SYS_gettid);
+    prctl(PR_SET_NAME, "tracer");
+    prctl(PR_SET_TIMERSLACK,
+          1UL); /* waits for stops are some 20 us; the default slack alone is 50 */
+    hurry();
+    for (;;) {
+        wait_for(&tracer->asked);
+        if (!tracer->function)
+            return NULL;
+        tracer->result = tracer->function(tracer->context);
+        sem_post(&tracer->answered);
+    }
+}
+
+/* Signals go to the caller's threads as before, and interrupt nothing here. */
+static int start_without_signals(struct tracer *tracer)
+{
+    sigset_t all, old;
+    int r;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    r = pthread_create(&tracer->thread, NULL, trace, tracer);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return -r;
+}
+
+int tracer_start(struct tracer **ret, struct why *why)
+{
+    struct tracer *tracer = calloc(1, sizeof *tracer);
+    int r;
+
+    if (!tracer)
+        return why_set(why, -ENOMEM, "no memory for the tracing thread");
+    sem_init(&tracer->asked, 0, 0);
+    sem_init(&tracer->answered, 0, 0);
+    r = start_without_signals(tracer);
+    if (r) {
+        free(tracer);
+        return why_set(why, r, "the tracing thread cannot be started: %s", strerror(-r));
+    }
+    *ret = tracer;
+    return 0;
+}
+
+/* False when it takes long. */
+static bool is_answered(sem_t *answered)
+{
+    struct timespec until;
+    int r;
+
+    clock_gettime(CLOCK_REALTIME, &until); /* sem_clockwait came with glibc 2.30 only */
+    until.tv_nsec += (long)(20 * NS_PER_MS);
+    until.tv_sec += until.tv_nsec / (long)NS_PER_S;
+    until.tv_nsec %= (long)NS_PER_S;
+    do {
+        r = sem_timedwait(answered, &until);
+    } while (r < 0 && errno == EINTR);
+    return r == 0;
+}
+
+int tracer_call(struct tracer *tracer, int (*function)(void *), void (*meanwhile)(void *),
+                void *context)
+{
+    tracer->function = function;
+    tracer->context = context;
+    sem_post(&tracer->asked);
+    if (!meanwhile)
+        wait_for(&tracer->answered);
+    else
+        while (!is_answered(&tracer->answered))
+            meanwhile(context);
+    return tracer->result;
+}
+
+/*
+ * pthread_join returns a little before the kernel detaches (exit_mm comes before exit_notify), and
+ * a stop right after would find the process still traced. The thread's id vanishes after that.
+ */
+static void wait_until_gone(pid_t tid)
+{
+    uint64_t deadline = clock_now_ns() + 100 * NS_PER_MS;
+
+    while (syscall(SYS_tgkill, getpid(), tid, 0) == 0 && clock_now_ns() < deadline)
+        clock_sleep_ns(1000);
+}
+
+void tracer_end(struct tracer *tracer)
+{
+    tracer->function = NULL;
+    sem_post(&tracer->asked);
+    pthread_join(tracer->thread, NULL);
+    wait_until_gone(tracer->tid);
+    sem_destroy(&tracer->asked);
+    sem_destroy(&tracer->answered);
+    free(tracer);
+}
