@@ -1,5 +1,6 @@
 /*
- * Whole free pages inside arenas, below their tops: free() never gives these back; only malloc_trim does.
+ * Whole free pages inside arenas, below their tops: free() never gives these back; only malloc_trim
+ * does.
  */
 #include <stdio.h>
 
@@ -18,7 +19,8 @@ static size_t arenas_in_use(const struct case_file *facts)
 static void explain_many(const struct case_file *facts, size_t arenas, struct finding *ret)
 {
     snprintf(ret->because, sizeof ret->because,
-             "%zu arenas for %u CPU%s: free memory of one cannot serve another, and %s of whole free pages lies inside "
+             "%zu arenas for %u CPU%s: free memory of one cannot serve another, and %s of whole "
+             "free pages lies inside "
              "them, where free() does not give it back",
              arenas, facts->cpus, facts->cpus == 1 ? "" : "s", format_bytes(ret->bytes).text);
 }
@@ -39,7 +41,8 @@ static bool applies(const struct case_file *facts, struct finding *ret)
         explain_many(facts, arenas, ret);
     else
         snprintf(ret->because, sizeof ret->because,
-                 "%s of whole free pages lies inside the heap below blocks that are in use, where free() does not give "
+                 "%s of whole free pages lies inside the heap below blocks that are in use, where "
+                 "free() does not give "
                  "it back",
                  format_bytes(ret->bytes).text);
     predict_both(ret, inside, (struct returnable){0});

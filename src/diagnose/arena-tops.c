@@ -1,5 +1,6 @@
 /*
- * Tops of thread arenas: trimmed only when a free() happens to border them, and never by malloc_trim (through 2.44).
+ * Tops of thread arenas: trimmed only when a free() happens to border them, and never by
+ * malloc_trim (through 2.44).
  */
 #include <stdio.h>
 

@@ -5,13 +5,20 @@
 #include "diagnose/rules.h"
 
 const struct rule *const rules[] = {
-    &rule_dynamic_threshold, &rule_arena_free, &rule_arena_tops, &rule_pinned, &rule_zero_pages, &rule_live, NULL,
+    &rule_dynamic_threshold,
+    &rule_arena_free,
+    &rule_arena_tops,
+    &rule_pinned,
+    &rule_zero_pages,
+    &rule_live,
+    NULL,
 };
 
 /* The largest first; of equals, the one whose rule stands first. */
 static void insert_sorted(struct findings *findings)
 {
-    for (size_t i = findings->count - 1; i && findings->items[i].bytes > findings->items[i - 1].bytes; i--) {
+    for (size_t i = findings->count - 1;
+         i && findings->items[i].bytes > findings->items[i - 1].bytes; i--) {
         struct finding swap = findings->items[i];
 
         findings->items[i] = findings->items[i - 1];

@@ -13,7 +13,8 @@ struct returnable returnable_sum(struct returnable a, struct returnable b)
                                .huge_part_bytes = a.huge_part_bytes + b.huge_part_bytes};
 }
 
-static void add_arena(struct returnable_split *split, bool main, struct returnable in_bins, struct returnable in_top)
+static void add_arena(struct returnable_split *split, bool main, struct returnable in_bins,
+                      struct returnable in_top)
 {
     struct returnable *top = main ? &split->in_main_top : &split->in_thread_tops;
 
@@ -47,8 +48,8 @@ void predict_both(struct finding *finding, struct returnable trimmed, struct ret
 
     finding->cures[finding->cure_count++] = (struct cure_prediction){
         .name = "free-pages", .rss_bytes = all.bytes, .charge_bytes = all.bytes - all.shared_bytes};
-    finding->cures[finding->cure_count++] =
-        (struct cure_prediction){.name = "malloc-trim",
-                                 .rss_bytes = trimmed.bytes,
-                                 .charge_bytes = trimmed.bytes - trimmed.shared_bytes - trimmed.huge_part_bytes};
+    finding->cures[finding->cure_count++] = (struct cure_prediction){
+        .name = "malloc-trim",
+        .rss_bytes = trimmed.bytes,
+        .charge_bytes = trimmed.bytes - trimmed.shared_bytes - trimmed.huge_part_bytes};
 }

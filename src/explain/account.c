@@ -15,7 +15,8 @@ static bool is_locked(const void *context, struct range range)
 {
     const struct maps *maps = context;
 
-    for (size_t i = maps_index_above(maps, range.start); i < maps->count && maps->items[i].range.start < range.end; i++)
+    for (size_t i = maps_index_above(maps, range.start);
+         i < maps->count && maps->items[i].range.start < range.end; i++)
         if (maps->items[i].locked)
             return true;
     return false;
@@ -35,7 +36,8 @@ static struct trim_rules trim_rules_of(struct look *look)
                                .locked_context = &look->maps};
 }
 
-static int walk_into(struct look *look, struct span_sink *tally, struct span_sink *trim, struct why *why)
+static int walk_into(struct look *look, struct span_sink *tally, struct span_sink *trim,
+                     struct why *why)
 {
     struct heap_view view = look_heap_view(look);
     struct span_sink *sinks[] = {tally, trim}, *fan;
@@ -112,15 +114,16 @@ static void refuse_difference(struct look *look, uint64_t kernel, uint64_t sum)
     struct why reason;
     uint64_t off = kernel > sum ? kernel - sum : sum - kernel;
 
-    why_set(&reason, 0, "the kernel's RSS was %s %s the page states; pages came or went while we looked",
+    why_set(&reason, 0,
+            "the kernel's RSS was %s %s the page states; pages came or went while we looked",
             format_bytes(off).text, kernel > sum ? "above" : "below");
     look_refuse(look, &reason, "exactness");
 }
 
 /*
- * The kernel's figure before and after must be what the ledger adds up to. Where the kernel itself moved pages
- * meanwhile (reclaim, khugepaged), and in a running process always, the ledger is what it is: the sum of the page
- * states that were seen, which is a figure of the kernel too.
+ * The kernel's figure before and after must be what the ledger adds up to. Where the kernel itself
+ * moved pages meanwhile (reclaim, khugepaged), and in a running process always, the ledger is what
+ * it is: the sum of the page states that were seen, which is a figure of the kernel too.
  */
 static int reconcile(struct look *look, uint64_t before, struct why *why)
 {
@@ -130,7 +133,8 @@ static int reconcile(struct look *look, uint64_t before, struct why *why)
 
     if (r)
         return r;
-    out->moved_bytes = before > out->rss.rss_bytes ? before - out->rss.rss_bytes : out->rss.rss_bytes - before;
+    out->moved_bytes =
+        before > out->rss.rss_bytes ? before - out->rss.rss_bytes : out->rss.rss_bytes - before;
     if (look->target.stopped && sum != out->rss.rss_bytes && sum != before)
         refuse_difference(look, out->rss.rss_bytes, sum);
     out->rss.rss_bytes = sum;

@@ -84,7 +84,8 @@ static int take_heap(struct look *look)
     out->trim_known = true;
     for (size_t i = 0; i < heap->regions.count; i++)
         out->trim_known &= !heap->regions.items[i].refused;
-    out->heap_live_zero_bytes = tally_sum(&out->tally).live_zero_bytes + out->tally.mmapped.live_zero_bytes;
+    out->heap_live_zero_bytes =
+        tally_sum(&out->tally).live_zero_bytes + out->tally.mmapped.live_zero_bytes;
     for (size_t i = 0; i < heap->refusals.count; i++)
         look_refuse(look, &heap->refusals.items[i].reason, heap->refusals.items[i].what);
     return 0;
@@ -125,8 +126,8 @@ static int examine(struct look *look, struct why *why)
     return r ? r : find_causes(look);
 }
 
-int explain(const struct procfs *procfs, pid_t pid, const struct explain_options *options, struct explanation *ret,
-            struct why *why)
+int explain(const struct procfs *procfs, pid_t pid, const struct explain_options *options,
+            struct explanation *ret, struct why *why)
 {
     struct explanation out = {0};
     struct look look = {.procfs = procfs, .pid = pid, .options = *options, .out = &out};

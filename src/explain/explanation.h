@@ -7,24 +7,12 @@
 #include "heap/heap.h"
 #include "ledger/ledger.h"
 #include "ledger/tally.h"
+#include "ledger/unexplained.h"
 #include "predict/trim.h"
 #include "procfs/cgroup.h"
 #include "procfs/rss.h"
 #include "procfs/thp.h"
 #include "target/target.h"
-
-/* Unexplained bytes of one recognised owner. */
-struct unexplained_owner {
-    char name[64];          /* "jemalloc", "V8", ...; several joined by " or " when they cannot be told apart */
-    char version[32];       /* "" when not known */
-    uint64_t bytes;
-    const char *evidence;   /* static: how it was attributed: "by the mapping's name", "nothing else is here", ... */
-};
-
-struct unexplained_owners {
-    struct unexplained_owner *items;
-    size_t count, capacity;
-};
 
 struct explanation {
     pid_t pid;

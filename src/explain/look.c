@@ -26,7 +26,8 @@ static uint64_t mark_of(const struct maps *maps)
         const struct vma *vma = &maps->items[i];
 
         if (vma->executable)
-            mark = (mark ^ vma->range.start ^ vma->inode << 1) * UINT64_C(0x100000001b3) + vma->range.end;
+            mark = (mark ^ vma->range.start ^ vma->inode << 1) * UINT64_C(0x100000001b3) +
+                   vma->range.end;
     }
     return mark;
 }
@@ -41,13 +42,15 @@ static int open_images(struct look *look, struct why *why)
     elf_images_close(&look->images);
     look->images_mark = 0;
     r = elf_images_open(look->procfs, look->pid, &look->maps,
-                        look->target.has_memory ? &look->target.memory.memory : NULL, &look->images, why);
+                        look->target.has_memory ? &look->target.memory.memory : NULL, &look->images,
+                        why);
     if (r == 0)
         look->images_mark = mark;
     return r;
 }
 
-/* Locked mappings matter for what can be discarded, hugetlb ones for what counts: asked for where there are any. */
+/* Locked mappings matter for what can be discarded, hugetlb ones for what counts: asked for where
+ * there are any. */
 static int read_flags(struct look *look, struct why *why)
 {
     struct process_status status;
@@ -60,10 +63,11 @@ static int read_flags(struct look *look, struct why *why)
 
 static struct unwind_registers registers_of(const struct user_regs_struct *regs)
 {
-    return (struct unwind_registers){
-        .value = {regs->rax, regs->rdx, regs->rcx, regs->rbx, regs->rsi, regs->rdi, regs->rbp, regs->rsp, regs->r8,
-                  regs->r9, regs->r10, regs->r11, regs->r12, regs->r13, regs->r14, regs->r15, regs->rip},
-        .known = (1u << 17) - 1};
+    return (struct unwind_registers){.value = {regs->rax, regs->rdx, regs->rcx, regs->rbx,
+                                               regs->rsi, regs->rdi, regs->rbp, regs->rsp, regs->r8,
+                                               regs->r9, regs->r10, regs->r11, regs->r12, regs->r13,
+                                               regs->r14, regs->r15, regs->rip},
+                                     .known = (1u << 17) - 1};
 }
 
 static int read_threads(struct look *look, struct why *why)
@@ -74,9 +78,10 @@ static int read_threads(struct look *look, struct why *why)
     if (!look->threads)
         return -ENOMEM;
     for (size_t i = 0; i < target->thread_count; i++)
-        look->threads[i] = (struct heap_thread){.tid = target->threads[i].tid,
-                                                .thread_pointer = target->threads[i].registers.fs_base,
-                                                .registers = registers_of(&target->threads[i].registers)};
+        look->threads[i] =
+            (struct heap_thread){.tid = target->threads[i].tid,
+                                 .thread_pointer = target->threads[i].registers.fs_base,
+                                 .registers = registers_of(&target->threads[i].registers)};
     return thread_stacks_find(&look->target, &look->maps, &look->stacks, why);
 }
 

@@ -1,6 +1,6 @@
 /*
- * Stopping at a good moment. A thread in the middle of malloc leaves its heap between two states; then everything
- * is let go for a moment and stopped again, a bounded number of times.
+ * Stopping at a good moment. A thread in the middle of malloc leaves its heap between two states;
+ * then everything is let go for a moment and stopped again, a bounded number of times.
  */
 #include <errno.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "explain/look.h"
 
 enum { ATTEMPTS = 60 };
-#define FIRST_WAIT_NS (NS_PER_MS / 5)
+#define FIRST_WAIT_NS   (NS_PER_MS / 5)
 #define LONGEST_WAIT_NS (20 * NS_PER_MS)
 
 static void close_heap(struct look *look)
@@ -20,8 +20,8 @@ static void close_heap(struct look *look)
 }
 
 /*
- * Tries every decoder. 0 when one serves the process or none does; OUTCOME_TORN when another moment may be better; other
- * outcomes are final for this heap and become a refusal.
+ * Tries every decoder. 0 when one serves the process or none does; OUTCOME_TORN when another moment
+ * may be better; other outcomes are final for this heap and become a refusal.
  */
 static int open_heap(struct look *look, bool last, struct why *why)
 {
@@ -84,14 +84,17 @@ static int look_running(struct look *look, struct why *why)
         return r;
     r = open_heap(look, true, why);
     if (look->heap) {
-        why_set(&reason, 0, "the process was not stopped: chunks in its threads' caches count as live, and figures "
-                            "of a busy heap may be off");
+        why_set(
+            &reason, 0,
+            "the process was not stopped: chunks in its threads' caches count as live, and figures "
+            "of a busy heap may be off");
         look_refuse(look, &reason, "tcaches");
     }
     return r < 0 ? r : 0;
 }
 
-/* Without the right to read memory or to stop, page states still tell what kind of mapping holds what. */
+/* Without the right to read memory or to stop, page states still tell what kind of mapping holds
+ * what. */
 static int look_from_outside(struct look *look, const struct why *reason, struct why *why)
 {
     look_refuse(look, reason, "memory");

@@ -43,8 +43,8 @@ static struct span_sink *fan_fork(struct span_sink *sink, const struct heap_regi
     return &child->sink;
 }
 
-static int fan_take(struct span_sink *sink, const struct page_window *window, const struct heap_span *spans,
-                    size_t count)
+static int fan_take(struct span_sink *sink, const struct page_window *window,
+                    const struct heap_span *spans, size_t count)
 {
     struct fan *fan = fan_of(sink);
     int r = 0;

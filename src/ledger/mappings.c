@@ -1,5 +1,6 @@
 /*
- * The mapping pass: every resident page outside the decoders' regions, by what kind of mapping and page it is.
+ * The mapping pass: every resident page outside the decoders' regions, by what kind of mapping and
+ * page it is.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,7 +12,10 @@
 #include "ledger/ledger.h"
 #include "mem/zeros.h"
 
-enum { RED_ZONE_BYTES = 128, BATCH_PAGES = 64 }; /* x86-64 psABI: below the stack pointer and in use */
+enum {
+    RED_ZONE_BYTES = 128,
+    BATCH_PAGES = 64
+}; /* x86-64 psABI: below the stack pointer and in use */
 
 struct pass {
     const struct ledger_view *view;
@@ -20,8 +24,8 @@ struct pass {
     struct page_cursor *cursor;
     const struct vma *vma;
     bool file_is_shmem;
-    remote_addr bss_end;   /* of an anonymous mapping: below it is .bss */
-    uint8_t *buffer;       /* BATCH_PAGES pages, for content */
+    remote_addr bss_end; /* of an anonymous mapping: below it is .bss */
+    uint8_t *buffer;     /* BATCH_PAGES pages, for content */
 };
 
 static void add(struct pass *pass, enum account account, uint64_t bytes)
@@ -38,7 +42,8 @@ static uint64_t bytes_below(struct range range, remote_addr limit)
 }
 
 /* The first stack that ends above `address`, or NULL. */
-static const struct thread_stack *stack_above(const struct thread_stacks *stacks, remote_addr address)
+static const struct thread_stack *stack_above(const struct thread_stacks *stacks,
+                                              remote_addr address)
 {
     size_t low = 0, high = stacks ? stacks->count : 0;
 
@@ -73,11 +78,13 @@ static int add_unexplained(struct pass *pass, struct range where, uint64_t bytes
         pieces->items[pieces->count - 1].resident_bytes += bytes;
         return 0;
     }
-    return vector_push(pieces, ((struct unexplained_piece){.range = where, .resident_bytes = bytes}));
+    return vector_push(pieces,
+                       ((struct unexplained_piece){.range = where, .resident_bytes = bytes}));
 }
 
 /* How many of these pages hold nothing but zeros. */
-static int count_zero_pages(struct pass *pass, struct range pages, uint8_t flags, uint64_t *ret_bytes, struct why *why)
+static int count_zero_pages(struct pass *pass, struct range pages, uint8_t flags,
+                            uint64_t *ret_bytes, struct why *why)
 {
     uint8_t each[BATCH_PAGES];
     uint64_t zero = 0;
@@ -185,17 +192,19 @@ static int add_gap(struct pass *pass, struct range gap, struct why *why)
 }
 
 /*
- * Where the .bss of the image whose data segment ends at or below `vma` ends, or 0: anonymous memory behind it
- * that merged into the same mapping is not .bss.
+ * Where the .bss of the image whose data segment ends at or below `vma` ends, or 0: anonymous
+ * memory behind it that merged into the same mapping is not .bss.
  */
 static remote_addr bss_end_in(const struct elf_images *images, const struct vma *vma)
 {
     for (size_t i = 0; images && i < images->count; i++)
         for (size_t k = 0; k < images->items[i].segment_count; k++) {
             const struct elf_segment *segment = &images->items[i].segments[k];
-            struct range memory = {segment->memory.start, align_up(segment->memory.end, PAGE_BYTES)};
+            struct range memory = {segment->memory.start,
+                                   align_up(segment->memory.end, PAGE_BYTES)};
 
-            if (segment->writable && memory.start < vma->range.start && memory.end > vma->range.start)
+            if (segment->writable && memory.start < vma->range.start &&
+                memory.end > vma->range.start)
                 return memory.end;
         }
     return 0;
@@ -213,19 +222,21 @@ static int add_vma(struct pass *pass, const struct vma *vma, struct why *why)
     pass->vma = vma;
     pass->file_is_shmem = vma_is_shmem(vma, pass->view->shmem);
     pass->bss_end = vma->inode ? 0 : bss_end_in(pass->view->images, vma);
-    gaps = gaps_of(vma->range, pass->view->regions ? pass->view->regions->items : NULL,
-                   pass->view->regions ? pass->view->regions->count : 0, sizeof(struct heap_region));
+    gaps =
+        gaps_of(vma->range, pass->view->regions ? pass->view->regions->items : NULL,
+                pass->view->regions ? pass->view->regions->count : 0, sizeof(struct heap_region));
     while (r == 0 && gap_next(&gaps, &gap))
         r = add_gap(pass, gap, why);
     return r;
 }
 
-int ledger_add_mappings(const struct ledger_view *view, struct ledger *ledger, struct unexplained_pieces *pieces,
-                        struct why *why)
+int ledger_add_mappings(const struct ledger_view *view, struct ledger *ledger,
+                        struct unexplained_pieces *pieces, struct why *why)
 {
     auto_free struct page_cursor *cursor = malloc(sizeof *cursor);
     auto_free uint8_t *buffer = malloc(BATCH_PAGES * PAGE_BYTES);
-    struct pass pass = {.view = view, .ledger = ledger, .pieces = pieces, .cursor = cursor, .buffer = buffer};
+    struct pass pass = {
+        .view = view, .ledger = ledger, .pieces = pieces, .cursor = cursor, .buffer = buffer};
     int r = cursor && buffer ? 0 : -ENOMEM;
 
     for (size_t i = 0; r == 0 && i < view->maps->count; i++)

@@ -4,13 +4,13 @@
 #include <stdlib.h>
 
 /*
- * What must be left of a free chunk: its header and list pointers (sizeof(struct malloc_chunk)); of a top, what
- * systrim leaves (MINSIZE and a byte).
+ * What must be left of a free chunk: its header and list pointers (sizeof(struct malloc_chunk)); of
+ * a top, what systrim leaves (MINSIZE and a byte).
  */
 enum { FREE_CHUNK_KEEPS = 48, TOP_KEEPS = 33 };
 
 struct tally_sink {
-    struct span_sink sink; /* first */
+    struct span_sink sink;    /* first */
     struct heap_tally *total; /* the root's; NULL in children */
     bool (*locked)(const void *context, struct range range);
     const void *locked_context;
@@ -86,8 +86,8 @@ static void add_returnable(struct returnable *to, const struct returnable *from)
     to->huge_part_bytes += from->huge_part_bytes;
 }
 
-static void add_whole_pages(struct arena_tally *tally, const struct page_window *window, struct range pages,
-                            const struct heap_span *span)
+static void add_whole_pages(struct arena_tally *tally, const struct page_window *window,
+                            struct range pages, const struct heap_span *span)
 {
     struct returnable sum = count_returnable(window, pages);
     bool top = span->state == SPAN_TOP;
@@ -98,8 +98,10 @@ static void add_whole_pages(struct arena_tally *tally, const struct page_window 
         add_returnable(top ? &tally->large_in_top : &tally->large_in_bins, &sum);
 }
 
-/* A part of a binned chunk or a top: what stands in whole pages behind its links can go, the rest is pinned. */
-static void add_free(struct tally_sink *sink, const struct page_window *window, const struct heap_span *span)
+/* A part of a binned chunk or a top: what stands in whole pages behind its links can go, the rest
+ * is pinned. */
+static void add_free(struct tally_sink *sink, const struct page_window *window,
+                     const struct heap_span *span)
 {
     struct range whole = {span->start, span->start + span->length}, pages = whole;
     uint64_t keeps = span->state == SPAN_TOP ? TOP_KEEPS : FREE_CHUNK_KEEPS;
@@ -118,7 +120,8 @@ static void add_free(struct tally_sink *sink, const struct page_window *window, 
     add_whole_pages(&sink->tally, window, pages, span);
 }
 
-/* All-zero pages that lie wholly in live chunks: no header is in them, so it is the program's own memory, unused. */
+/* All-zero pages that lie wholly in live chunks: no header is in them, so it is the program's own
+ * memory, unused. */
 static uint64_t zero_bytes(const struct page_window *window, struct range live)
 {
     size_t first = (size_t)((align_up(live.start, PAGE_BYTES) - window->range.start) >> PAGE_SHIFT);
@@ -160,8 +163,8 @@ static void count_span(struct arena_tally *tally, const struct heap_span *span)
 }
 
 /* Neighbours of one account are summed up together: most spans are live ones behind live ones. */
-static int tally_take(struct span_sink *sink, const struct page_window *window, const struct heap_span *spans,
-                      size_t count)
+static int tally_take(struct span_sink *sink, const struct page_window *window,
+                      const struct heap_span *spans, size_t count)
 {
     struct tally_sink *tally = tally_of(sink);
     bool zeros = has_zero_content(window);
@@ -221,7 +224,8 @@ static int tally_join(struct span_sink *sink, struct span_sink *joined)
     if (!parent->total)
         add_tally(&parent->tally, &child->tally);
     else
-        add_tally(child->mmapped ? &parent->total->mmapped : &parent->total->arenas[child->arena], &child->tally);
+        add_tally(child->mmapped ? &parent->total->mmapped : &parent->total->arenas[child->arena],
+                  &child->tally);
     free(child);
     return 0;
 }
@@ -234,7 +238,8 @@ static void tally_discard(struct span_sink *child)
 static const struct span_sink_ops tally_ops = {
     .fork = tally_fork, .take = tally_take, .join = tally_join, .discard = tally_discard};
 
-struct span_sink *tally_sink_new(struct heap_tally *tally, bool (*locked)(const void *context, struct range range),
+struct span_sink *tally_sink_new(struct heap_tally *tally,
+                                 bool (*locked)(const void *context, struct range range),
                                  const void *context)
 {
     struct tally_sink *sink = calloc(1, sizeof *sink);

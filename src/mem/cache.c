@@ -60,8 +60,8 @@ static int grow_blocks(struct memory_cache *cache)
     return 0;
 }
 
-static int load_block(struct memory_cache *cache, uint64_t index, const struct cache_block **ret_block,
-                      struct why *why)
+static int load_block(struct memory_cache *cache, uint64_t index,
+                      const struct cache_block **ret_block, struct why *why)
 {
     struct cache_block *slot;
     uint8_t *flags;
@@ -72,7 +72,8 @@ static int load_block(struct memory_cache *cache, uint64_t index, const struct c
     slot = slot_of(cache, index);
     if (!slot->flags) {
         flags = malloc(CACHE_BLOCK_PAGES);
-        r = flags ? memory_page_flags(cache->memory, index * CACHE_BLOCK_BYTES, CACHE_BLOCK_PAGES, flags, why)
+        r = flags ? memory_page_flags(cache->memory, index * CACHE_BLOCK_BYTES, CACHE_BLOCK_PAGES,
+                                      flags, why)
                   : -ENOMEM;
         if (r) {
             free(flags);
@@ -97,7 +98,8 @@ static int load_line(struct memory_cache *cache, size_t line, remote_addr page, 
     flags = block->flags[page % CACHE_BLOCK_BYTES / PAGE_BYTES];
     cache->tags[line] = UINT64_MAX;
     if (flags & PAGE_PRESENT)
-        r = memory_read_pages(cache->memory, page, 1, &flags, cache->bytes + line * PAGE_BYTES, why);
+        r = memory_read_pages(cache->memory, page, 1, &flags, cache->bytes + line * PAGE_BYTES,
+                              why);
     if (r)
         return r;
     if (!(flags & PAGE_PRESENT) || flags & PAGE_UNREADABLE)
@@ -107,8 +109,8 @@ static int load_line(struct memory_cache *cache, size_t line, remote_addr page, 
 }
 
 /* Reads up to the end of the page that holds `address`. */
-static int read_in_page(struct memory_cache *cache, remote_addr address, void *buffer, size_t length,
-                        struct why *why)
+static int read_in_page(struct memory_cache *cache, remote_addr address, void *buffer,
+                        size_t length, struct why *why)
 {
     remote_addr page = align_down(address, PAGE_BYTES);
     size_t line = page / PAGE_BYTES % CACHE_LINES; /* neighbours never evict each other */

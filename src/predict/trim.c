@@ -15,13 +15,13 @@ struct trim_sink {
     struct span_sink sink; /* first */
     struct memory *memory;
     struct trim_rules rules;
-    struct trim_prediction *total;  /* the root's; NULL in children */
+    struct trim_prediction *total; /* the root's; NULL in children */
     struct trim_prediction sum;
     const struct heap_region *region;
     bool locked, started;
-    remote_addr first;              /* start of the first span */
-    bool has_head;                  /* `head`: the first run, which the part before may extend to the left */
-    bool in_run;                    /* `run`: being extended */
+    remote_addr first; /* start of the first span */
+    bool has_head;     /* `head`: the first run, which the part before may extend to the left */
+    bool in_run;       /* `run`: being extended */
     struct free_run head, run;
 };
 
@@ -121,7 +121,8 @@ static bool is_merged(const struct heap_span *span)
     return span->state == SPAN_BIN || span->state == SPAN_FASTBIN || span->state == SPAN_TOP;
 }
 
-static int take_span(struct trim_sink *sink, const struct page_window *window, const struct heap_span *span)
+static int take_span(struct trim_sink *sink, const struct page_window *window,
+                     const struct heap_span *span)
 {
     if (!sink->started)
         sink->first = span->start;
@@ -136,8 +137,8 @@ static int take_span(struct trim_sink *sink, const struct page_window *window, c
     return 0;
 }
 
-static int trim_take(struct span_sink *sink, const struct page_window *window, const struct heap_span *spans,
-                     size_t count)
+static int trim_take(struct span_sink *sink, const struct page_window *window,
+                     const struct heap_span *spans, size_t count)
 {
     int r = 0;
 
@@ -157,7 +158,8 @@ static struct span_sink *trim_fork(struct span_sink *sink, const struct heap_reg
     child->memory = parent->memory;
     child->rules = parent->rules;
     child->region = region;
-    child->locked = parent->rules.locked && parent->rules.locked(parent->rules.locked_context, region->range);
+    child->locked =
+        parent->rules.locked && parent->rules.locked(parent->rules.locked_context, region->range);
     return &child->sink;
 }
 
@@ -230,7 +232,8 @@ static void trim_discard(struct span_sink *child)
 static const struct span_sink_ops trim_ops = {
     .fork = trim_fork, .take = trim_take, .join = trim_join, .discard = trim_discard};
 
-struct span_sink *trim_sink_new(struct memory *memory, struct trim_rules rules, struct trim_prediction *ret)
+struct span_sink *trim_sink_new(struct memory *memory, struct trim_rules rules,
+                                struct trim_prediction *ret)
 {
     struct trim_sink *sink = calloc(1, sizeof *sink);
 

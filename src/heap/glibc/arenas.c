@@ -1,6 +1,7 @@
 /*
- * Arenas and their regions. The ring of arenas starts at the main arena; a thread arena lies behind the heap_info
- * of its first heap, and every heap is a naturally aligned reservation, linked backwards from the one with the top.
+ * Arenas and their regions. The ring of arenas starts at the main arena; a thread arena lies behind
+ * the heap_info of its first heap, and every heap is a naturally aligned reservation, linked
+ * backwards from the one with the top.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -19,7 +20,8 @@ enum {
     HEAP_INFO_READ = 32,
 };
 
-/* Sums over the arena's own end of every bin list; the walk adds the chunks' and they must cancel out. */
+/* Sums over the arena's own end of every bin list; the walk adds the chunks' and they must cancel
+ * out. */
 static void sum_list_heads(const struct glibc *glibc, const uint8_t *state, remote_addr arena,
                            struct arena_detail *detail)
 {
@@ -74,9 +76,11 @@ static const struct heap_info_layout *heap_info_of(uint64_t distance)
 }
 
 /*
- * The distance from the reservation's start to the arena tells the layout of heap_info, and ar_ptr confirms it.
+ * The distance from the reservation's start to the arena tells the layout of heap_info, and ar_ptr
+ * confirms it.
  */
-static int infer_heap_info(const struct heap_view *view, struct glibc *glibc, remote_addr arena, struct why *why)
+static int infer_heap_info(const struct heap_view *view, struct glibc *glibc, remote_addr arena,
+                           struct why *why)
 {
     remote_addr start = align_down(arena, glibc->heap_reserve);
     const struct heap_info_layout *layout = heap_info_of(arena - start);
@@ -84,26 +88,30 @@ static int infer_heap_info(const struct heap_view *view, struct glibc *glibc, re
 
     if (!layout || memory_read_u64(view->memory, start, &ar_ptr, NULL) != 0 || ar_ptr != arena)
         return why_set(why, OUTCOME_LAYOUT_UNKNOWN,
-                       "the thread arena at 0x%" PRIx64 " does not lie behind a heap header of a known layout",
+                       "the thread arena at 0x%" PRIx64
+                       " does not lie behind a heap header of a known layout",
                        arena);
     if (glibc->heap_info && glibc->heap_info != layout)
-        return why_set(why, OUTCOME_LAYOUT_UNKNOWN, "thread arenas disagree on the layout of heap headers");
+        return why_set(why, OUTCOME_LAYOUT_UNKNOWN,
+                       "thread arenas disagree on the layout of heap headers");
     glibc->heap_info = layout;
     return 0;
 }
 
-static int add_main_region(struct glibc *glibc, const struct heap_arena *arena, uint64_t sbrk_base, struct why *why)
+static int add_main_region(struct glibc *glibc, const struct heap_arena *arena, uint64_t sbrk_base,
+                           struct why *why)
 {
     struct range range = {align_up(sbrk_base, CHUNK_ALIGNMENT), arena->top + arena->top_bytes};
 
     if (range.start >= range.end || arena->top < range.start)
         return why_set(why, OUTCOME_LAYOUT_UNKNOWN, "the main arena is not one piece grown by brk");
-    return vector_push(&glibc->heap.regions, ((struct heap_region){.range = range, .kind = REGION_MAIN}));
+    return vector_push(&glibc->heap.regions,
+                       ((struct heap_region){.range = range, .kind = REGION_MAIN}));
 }
 
 /*
- * sbrk_base + system_mem is the end of the top as long as nobody else moves the break and it never had to be
- * replaced by mmap. Else the pieces are on no list.
+ * sbrk_base + system_mem is the end of the top as long as nobody else moves the break and it never
+ * had to be replaced by mmap. Else the pieces are on no list.
  */
 static int read_main_region(const struct heap_view *view, struct glibc *glibc, struct why *why)
 {
@@ -114,24 +122,28 @@ static int read_main_region(const struct heap_view *view, struct glibc *glibc, s
     if (r)
         return r;
     if (sbrk_base + arena->system_bytes != arena->top + arena->top_bytes)
-        return why_set(why, OUTCOME_LAYOUT_UNKNOWN,
-                       "its memory is not one piece grown by brk (another caller of sbrk, or brk refused)");
+        return why_set(
+            why, OUTCOME_LAYOUT_UNKNOWN,
+            "its memory is not one piece grown by brk (another caller of sbrk, or brk refused)");
     return add_main_region(glibc, arena, sbrk_base, why);
 }
 
-static int check_heap(const struct glibc *glibc, const struct heap_arena *arena, const uint8_t *info,
-                      remote_addr start, struct why *why)
+static int check_heap(const struct glibc *glibc, const struct heap_arena *arena,
+                      const uint8_t *info, remote_addr start, struct why *why)
 {
     uint64_t size = field_u64(info, HEAP_INFO_SIZE);
 
-    if (field_u64(info, HEAP_INFO_AR_PTR) != arena->address || size > glibc->heap_reserve || size % PAGE_BYTES ||
-        size <= glibc->heap_info->size)
-        return why_set(why, OUTCOME_TORN, "the heap at 0x%" PRIx64 " has a header that contradicts its arena", start);
+    if (field_u64(info, HEAP_INFO_AR_PTR) != arena->address || size > glibc->heap_reserve ||
+        size % PAGE_BYTES || size <= glibc->heap_info->size)
+        return why_set(why, OUTCOME_TORN,
+                       "the heap at 0x%" PRIx64 " has a header that contradicts its arena", start);
     return 0;
 }
 
-/* Walks the heaps of a thread arena from the one with the top backwards; their sizes must sum up to system_mem. */
-static int read_thread_regions(const struct heap_view *view, struct glibc *glibc, uint32_t index, struct why *why)
+/* Walks the heaps of a thread arena from the one with the top backwards; their sizes must sum up to
+ * system_mem. */
+static int read_thread_regions(const struct heap_view *view, struct glibc *glibc, uint32_t index,
+                               struct why *why)
 {
     struct heap_arena *arena = &glibc->heap.arenas.items[index];
     remote_addr start = align_down(arena->top, glibc->heap_reserve);
@@ -166,12 +178,14 @@ static void drop_regions_of(struct glibc *glibc, uint32_t index)
     size_t kept = 0;
 
     for (size_t i = 0; i < glibc->heap.regions.count; i++)
-        if (glibc->heap.regions.items[i].kind == REGION_MMAPPED || glibc->heap.regions.items[i].arena != index)
+        if (glibc->heap.regions.items[i].kind == REGION_MMAPPED ||
+            glibc->heap.regions.items[i].arena != index)
             glibc->heap.regions.items[kept++] = glibc->heap.regions.items[i];
     glibc->heap.regions.count = kept;
 }
 
-/* An arena that contradicts itself is refused; the others still count. Negative errno is passed on. */
+/* An arena that contradicts itself is refused; the others still count. Negative errno is passed on.
+ */
 static int read_regions_of(const struct heap_view *view, struct glibc *glibc, uint32_t index)
 {
     struct heap_arena *arena = &glibc->heap.arenas.items[index];
@@ -229,7 +243,8 @@ static int by_start(const void *a, const void *b)
 void glibc_sort_regions(struct glibc *glibc)
 {
     if (glibc->heap.regions.count)
-        qsort(glibc->heap.regions.items, glibc->heap.regions.count, sizeof *glibc->heap.regions.items, by_start);
+        qsort(glibc->heap.regions.items, glibc->heap.regions.count,
+              sizeof *glibc->heap.regions.items, by_start);
 }
 
 struct heap_region *glibc_region_at(struct glibc *glibc, remote_addr address)

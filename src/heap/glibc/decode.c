@@ -18,13 +18,15 @@ static void glibc_close(struct heap *heap)
     free(glibc);
 }
 
-/* "GNU C Library ... stable release version 2.36." stands in libc's read-only data; a static program may lack it. */
+/* "GNU C Library ... stable release version 2.36." stands in libc's read-only data; a static
+ * program may lack it. */
 static void read_version(struct glibc *glibc)
 {
     static const char needle[] = "stable release version ";
     char text[64];
 
-    if (!glibc->image || !glibc->image->elf || elf_find_text(glibc->image, needle, text, sizeof text) != 0)
+    if (!glibc->image || !glibc->image->elf ||
+        elf_find_text(glibc->image, needle, text, sizeof text) != 0)
         return;
     for (size_t i = 0; i + 1 < sizeof glibc->heap.version; i++) {
         char c = text[sizeof needle - 1 + i];

@@ -1,7 +1,8 @@
 /*
- * The main arena by its shape: 127 pairs of list ends in a row, each empty (both point at themselves) or a pair of
- * chunk addresses, the last one always empty; and a ring of arenas that closes over it. It lies in the .data of the
- * libc, or of a static program. The shape needs no symbols and was never met elsewhere.
+ * The main arena by its shape: 127 pairs of list ends in a row, each empty (both point at
+ * themselves) or a pair of chunk addresses, the last one always empty; and a ring of arenas that
+ * closes over it. It lies in the .data of the libc, or of a static program. The shape needs no
+ * symbols and was never met elsewhere.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -11,8 +12,8 @@
 #include "heap/glibc/glibc.h"
 
 enum {
-    STEP_PAGES = 64,         /* .data is read in steps that overlap by a page, more than any malloc_state */
-    ARENA_LIMIT = 1 << 16,   /* on any ring: 8 arenas a CPU on the largest machine */
+    STEP_PAGES = 64, /* .data is read in steps that overlap by a page, more than any malloc_state */
+    ARENA_LIMIT = 1 << 16, /* on any ring: 8 arenas a CPU on the largest machine */
     CANDIDATE_LIMIT = 16,
 };
 
@@ -28,7 +29,8 @@ struct search {
     size_t count;
 };
 
-static bool pair_fits(const uint8_t *bytes, remote_addr base, const struct state_layout *state, unsigned bin)
+static bool pair_fits(const uint8_t *bytes, remote_addr base, const struct state_layout *state,
+                      unsigned bin)
 {
     remote_addr header = bin_header(state, base, bin);
     uint64_t fd = field_u64(bytes, state->bins + 16 * (size_t)(bin - 1));
@@ -52,7 +54,8 @@ static bool bins_fit(const uint8_t *bytes, remote_addr base, const struct state_
     return true;
 }
 
-static bool ring_closes(const struct heap_view *view, remote_addr base, const struct state_layout *state)
+static bool ring_closes(const struct heap_view *view, remote_addr base,
+                        const struct state_layout *state)
 {
     remote_addr arena = base;
 
@@ -70,15 +73,16 @@ static void consider(struct search *search, const uint8_t *bytes, size_t room, r
     for (size_t i = 0; i < state_layout_count; i++) {
         const struct state_layout *state = &state_layouts[i];
 
-        if (search->count == CANDIDATE_LIMIT || state->size > room || !bins_fit(bytes, base, state) ||
-            !ring_closes(search->view, base, state))
+        if (search->count == CANDIDATE_LIMIT || state->size > room ||
+            !bins_fit(bytes, base, state) || !ring_closes(search->view, base, state))
             continue;
         search->found[search->count++] = (struct candidate){
             .address = base, .state = state, .system_mem = field_u64(bytes, state->system_mem)};
     }
 }
 
-static int search_step(struct search *search, remote_addr start, size_t pages, uint8_t *buffer, struct why *why)
+static int search_step(struct search *search, remote_addr start, size_t pages, uint8_t *buffer,
+                       struct why *why)
 {
     uint8_t flags[STEP_PAGES];
     size_t bytes = pages * PAGE_BYTES;
@@ -95,7 +99,8 @@ static int search_step(struct search *search, remote_addr start, size_t pages, u
 
 static int search_range(struct search *search, struct range range, uint8_t *buffer, struct why *why)
 {
-    for (remote_addr start = range.start; start < range.end; start += (STEP_PAGES - 1) * PAGE_BYTES) {
+    for (remote_addr start = range.start; start < range.end;
+         start += (STEP_PAGES - 1) * PAGE_BYTES) {
         size_t pages = (size_t)((range.end - start) >> PAGE_SHIFT);
         int r = search_step(search, start, pages < STEP_PAGES ? pages : STEP_PAGES, buffer, why);
 
@@ -118,18 +123,21 @@ static void drop_repeats(struct search *search)
     search->count = kept;
 }
 
-/* Several are legitimate: every dlmopen namespace has a libc, libc_malloc_debug.so an arena of its own. */
+/* Several are legitimate: every dlmopen namespace has a libc, libc_malloc_debug.so an arena of its
+ * own. */
 static int choose(struct search *search, struct glibc *glibc, struct why *why)
 {
     const struct candidate *best = NULL;
 
     for (size_t i = 0; i < search->count; i++)
-        if (search->found[i].system_mem && (!best || search->found[i].system_mem > best->system_mem))
+        if (search->found[i].system_mem &&
+            (!best || search->found[i].system_mem > best->system_mem))
             best = &search->found[i];
     if (!best)
         return why_set(why, OUTCOME_NOT_FOUND,
-                       search->count ? "glibc's malloc is loaded and has never got memory"
-                                     : "no glibc main arena was found in any writable data segment");
+                       search->count
+                           ? "glibc's malloc is loaded and has never got memory"
+                           : "no glibc main arena was found in any writable data segment");
     glibc->main_arena = best->address;
     glibc->state = best->state;
     for (size_t i = 0; i < search->count; i++) {
@@ -137,7 +145,8 @@ static int choose(struct search *search, struct glibc *glibc, struct why *why)
 
         if (&search->found[i] == best || !search->found[i].system_mem)
             continue;
-        why_set(&reason, 0, "a second copy of glibc serves this process too; only the larger heap was decoded");
+        why_set(&reason, 0,
+                "a second copy of glibc serves this process too; only the larger heap was decoded");
         heap_refuse(&glibc->heap, &reason, "glibc heap at 0x%" PRIx64, search->found[i].address);
     }
     return 0;

@@ -1,6 +1,7 @@
 /*
- * Where chunks seem to begin after an arbitrary place: the first 16-aligned address from which a chain of headers is
- * plausible. On real heaps 8 in a row were never wrong; a wrong guess costs time only.
+ * Where chunks seem to begin after an arbitrary place: the first 16-aligned address from which a
+ * chain of headers is plausible. On real heaps 8 in a row were never wrong; a wrong guess costs
+ * time only.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -73,8 +74,8 @@ static int fill(struct guess *guess, remote_addr from, struct why *why)
     return r;
 }
 
-int glibc_guess_chunk(const struct heap_view *view, const struct heap_region *region, remote_addr from,
-                      remote_addr limit, remote_addr *ret_chunk)
+int glibc_guess_chunk(const struct heap_view *view, const struct heap_region *region,
+                      remote_addr from, remote_addr limit, remote_addr *ret_chunk)
 {
     auto_free uint8_t *buffer = malloc(GUESS_PAGES * PAGE_BYTES);
     struct guess guess = {.view = view, .region = region, .buffer = buffer};
@@ -86,7 +87,8 @@ int glibc_guess_chunk(const struct heap_view *view, const struct heap_region *re
     r = fill(&guess, from, NULL);
     if (r)
         return r;
-    for (remote_addr chunk = from; chunk < guess.held.end && chunk < limit; chunk += CHUNK_ALIGNMENT)
+    for (remote_addr chunk = from; chunk < guess.held.end && chunk < limit;
+         chunk += CHUNK_ALIGNMENT)
         if (chain_from(&guess, chunk)) {
             *ret_chunk = chunk;
             return 0;

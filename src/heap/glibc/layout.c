@@ -60,6 +60,9 @@ const struct heap_info_layout heap_info_layouts[] = {
 const size_t heap_info_layout_count = COUNT(heap_info_layouts);
 
 const struct tcache_layout tcache_layouts[] = {
-    {.change = "2.30: counts are uint16_t (1f50f2ad85)", .count_bytes = 2, .entries = 128, .size = 640},
+    {.change = "2.30: counts are uint16_t (1f50f2ad85)",
+     .count_bytes = 2,
+     .entries = 128,
+     .size = 640},
 };
 const size_t tcache_layout_count = COUNT(tcache_layouts);

@@ -1,6 +1,7 @@
 /*
- * Free chunks that keep their "in use" bit: what lies in tcaches and fastbins. The lists are followed, never
- * trusted: every entry must lie in a known region, and no list may be longer than it can be.
+ * Free chunks that keep their "in use" bit: what lies in tcaches and fastbins. The lists are
+ * followed, never trusted: every entry must lie in a known region, and no list may be longer than
+ * it can be.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -23,9 +24,10 @@ static bool is_link(struct glibc *glibc, uint64_t value)
     return value == 0 || (value % CHUNK_ALIGNMENT == 0 && glibc_region_at(glibc, value));
 }
 
-/* Safe-linking stores a link xor its own address >> 12. Which form it is shows at the first link ever met. */
-static int decode_link(struct glibc *glibc, remote_addr field, uint64_t stored, remote_addr *ret_link,
-                       struct why *why)
+/* Safe-linking stores a link xor its own address >> 12. Which form it is shows at the first link
+ * ever met. */
+static int decode_link(struct glibc *glibc, remote_addr field, uint64_t stored,
+                       remote_addr *ret_link, struct why *why)
 {
     uint64_t revealed = stored ^ (field >> 12);
     bool plain_fits = is_link(glibc, stored), mangled_fits = is_link(glibc, revealed);
@@ -42,7 +44,8 @@ static int decode_link(struct glibc *glibc, remote_addr field, uint64_t stored, 
 }
 
 /* The link in the list node whose link field is at `field`. */
-static int read_link(struct list_reader *reader, remote_addr field, remote_addr *ret_link, struct why *why)
+static int read_link(struct list_reader *reader, remote_addr field, remote_addr *ret_link,
+                     struct why *why)
 {
     uint64_t stored;
     int r = memory_cache_read(&reader->cache, field, &stored, sizeof stored, why);
@@ -55,8 +58,8 @@ static int read_link(struct list_reader *reader, remote_addr field, remote_addr 
 /*
  * A thread may be between taking an entry and counting it: one off is no contradiction.
  */
-static int read_tcache_bin(struct list_reader *reader, unsigned bin, unsigned count, remote_addr entry,
-                           struct why *why)
+static int read_tcache_bin(struct list_reader *reader, unsigned bin, unsigned count,
+                           remote_addr entry, struct why *why)
 {
     unsigned seen = 0;
 
@@ -86,13 +89,15 @@ static int read_tcache(struct list_reader *reader, remote_addr address, struct w
     int r = memory_cache_read(&reader->cache, address, bytes, layout->size, why);
 
     if (r == 0)
-        r = chunk_marks_add(&reader->glibc->marks,
-                            (struct chunk_mark){.chunk = address - CHUNK_HEADER_BYTES, .kind = MARK_TCACHE_STRUCT});
+        r = chunk_marks_add(
+            &reader->glibc->marks,
+            (struct chunk_mark){.chunk = address - CHUNK_HEADER_BYTES, .kind = MARK_TCACHE_STRUCT});
     for (unsigned bin = 0; r == 0 && bin < TCACHE_BINS; bin++) {
         uint16_t count;
 
         memcpy(&count, bytes + 2 * bin, sizeof count);
-        r = read_tcache_bin(reader, bin, count, field_u64(bytes, layout->entries + 8 * (size_t)bin), why);
+        r = read_tcache_bin(reader, bin, count, field_u64(bytes, layout->entries + 8 * (size_t)bin),
+                            why);
     }
     return r;
 }
@@ -112,7 +117,8 @@ static int read_tcaches(struct list_reader *reader, struct why *why)
     return r;
 }
 
-static int read_fastbin(struct list_reader *reader, struct arena_detail *detail, remote_addr chunk, struct why *why)
+static int read_fastbin(struct list_reader *reader, struct arena_detail *detail, remote_addr chunk,
+                        struct why *why)
 {
     struct glibc *glibc = reader->glibc;
 
@@ -144,7 +150,8 @@ int glibc_read_lists(const struct heap_view *view, struct glibc *glibc, struct w
         r = read_tcaches(&reader, why);
     for (size_t i = 0; r == 0 && i < glibc->details.count; i++)
         for (unsigned bin = 0; r == 0 && bin < FASTBIN_COUNT; bin++)
-            r = read_fastbin(&reader, &glibc->details.items[i], glibc->details.items[i].fastbins[bin], why);
+            r = read_fastbin(&reader, &glibc->details.items[i],
+                             glibc->details.items[i].fastbins[bin], why);
     chunk_marks_sort(&glibc->marks);
     memory_cache_close(&reader.cache);
     return r;

@@ -1,7 +1,8 @@
 /*
- * Chunks with a mapping of their own. They are on no list: each begins at a page with prev_size 0 and a size of
- * whole pages whose flags are just "mmapped". Neighbouring mappings merge, so the search goes from the start of
- * every mapping along the chain of chunks, and then page by page, until malloc's own count and sum agree.
+ * Chunks with a mapping of their own. They are on no list: each begins at a page with prev_size 0
+ * and a size of whole pages whose flags are just "mmapped". Neighbouring mappings merge, so the
+ * search goes from the start of every mapping along the chain of chunks, and then page by page,
+ * until malloc's own count and sum agree.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -24,20 +25,24 @@ static bool agrees(const struct mmapped_search *search)
 {
     const struct heap_settings *settings = &search->glibc->heap.settings;
 
-    return search->found.count == settings->mmapped_count && search->bytes == settings->mmapped_bytes;
+    return search->found.count == settings->mmapped_count &&
+           search->bytes == settings->mmapped_bytes;
 }
 
-/* Whether the page that begins with these bytes, `room` bytes before the end of its mapping, begins a chunk. */
+/* Whether the page that begins with these bytes, `room` bytes before the end of its mapping, begins
+ * a chunk. */
 static bool begins_chunk(const uint8_t *page, uint64_t room)
 {
     uint64_t size = field_u64(page, 8), bytes = size & ~(uint64_t)CHUNK_FLAGS;
 
-    return field_u64(page, 0) == 0 && (size & CHUNK_FLAGS) == CHUNK_MMAPPED && bytes && bytes % PAGE_BYTES == 0 &&
-           bytes <= room;
+    return field_u64(page, 0) == 0 && (size & CHUNK_FLAGS) == CHUNK_MMAPPED && bytes &&
+           bytes % PAGE_BYTES == 0 && bytes <= room;
 }
 
-/* The mmapped chunk that begins at page-aligned `start` and ends by `limit`. 0, OUTCOME_NOT_FOUND, negative errno. */
-static int chunk_at(struct mmapped_search *search, remote_addr start, remote_addr limit, uint64_t *ret_bytes)
+/* The mmapped chunk that begins at page-aligned `start` and ends by `limit`. 0, OUTCOME_NOT_FOUND,
+ * negative errno. */
+static int chunk_at(struct mmapped_search *search, remote_addr start, remote_addr limit,
+                    uint64_t *ret_bytes)
 {
     uint8_t header[CHUNK_HEADER_BYTES];
     int r = memory_read(search->view->memory, start, header, sizeof header, NULL);
@@ -53,12 +58,13 @@ static int chunk_at(struct mmapped_search *search, remote_addr start, remote_add
 static int add_chunk(struct mmapped_search *search, remote_addr start, uint64_t bytes)
 {
     search->bytes += bytes;
-    return vector_push(&search->found,
-                       ((struct heap_region){.range = {start, start + bytes}, .kind = REGION_MMAPPED}));
+    return vector_push(&search->found, ((struct heap_region){.range = {start, start + bytes},
+                                                             .kind = REGION_MMAPPED}));
 }
 
 /* Follows neighbouring chunks from `start`; `ret_end` is where the chain ends. */
-static int follow_chain(struct mmapped_search *search, remote_addr start, remote_addr limit, remote_addr *ret_end)
+static int follow_chain(struct mmapped_search *search, remote_addr start, remote_addr limit,
+                        remote_addr *ret_end)
 {
     uint64_t bytes;
     int r = 0;
@@ -75,14 +81,14 @@ static int follow_chain(struct mmapped_search *search, remote_addr start, remote
 
 static bool may_hold_chunks(const struct vma *vma)
 {
-    return vma_is_anonymous(vma) && !vma->shared && vma->readable && vma->writable && !vma_is_special(vma) &&
-           strcmp(vma->name, "[heap]") != 0 && strcmp(vma->name, "[stack]") != 0;
+    return vma_is_anonymous(vma) && !vma->shared && vma->readable && vma->writable &&
+           !vma_is_special(vma) && strcmp(vma->name, "[heap]") != 0 &&
+           strcmp(vma->name, "[stack]") != 0;
 }
 
-
 /* Tests every page of [start, end) that is present; a hit takes its pages along. */
-static int scan_pages(struct mmapped_search *search, remote_addr start, remote_addr end, uint8_t *buffer,
-                      struct why *why)
+static int scan_pages(struct mmapped_search *search, remote_addr start, remote_addr end,
+                      uint8_t *buffer, struct why *why)
 {
     uint8_t flags[SCAN_PAGES];
 
@@ -108,7 +114,8 @@ static int scan_pages(struct mmapped_search *search, remote_addr start, remote_a
     return 0;
 }
 
-static int search_gap(struct mmapped_search *search, struct range gap, uint8_t *buffer, struct why *why)
+static int search_gap(struct mmapped_search *search, struct range gap, uint8_t *buffer,
+                      struct why *why)
 {
     remote_addr end;
     int r;
@@ -145,7 +152,8 @@ static int search_all(struct mmapped_search *search, uint8_t *buffer, struct why
     return r;
 }
 
-/* What was found becomes regions, unless it is more than malloc says it has: then some of it is not malloc's. */
+/* What was found becomes regions, unless it is more than malloc says it has: then some of it is not
+ * malloc's. */
 static int keep_found(struct mmapped_search *search)
 {
     struct glibc *glibc = search->glibc;
@@ -154,8 +162,11 @@ static int keep_found(struct mmapped_search *search)
     int r = 0;
 
     if (!agrees(search)) {
-        why_set(&reason, 0, "%zu chunks of %" PRIu64 " bytes were found where malloc counts %" PRIu64 " of %" PRIu64,
-                search->found.count, search->bytes, settings->mmapped_count, settings->mmapped_bytes);
+        why_set(&reason, 0,
+                "%zu chunks of %" PRIu64 " bytes were found where malloc counts %" PRIu64
+                " of %" PRIu64,
+                search->found.count, search->bytes, settings->mmapped_count,
+                settings->mmapped_bytes);
         heap_refuse(&glibc->heap, &reason, "mmapped chunks");
         if (search->found.count > settings->mmapped_count)
             return 0;

@@ -1,9 +1,9 @@
 /*
  * The walk of a whole heap on several threads.
  *
- * Regions longer than a part are cut. Where a part begins is guessed from plausible headers and confirmed when the
- * walk of the part before arrives exactly there; a part that began elsewhere is walked again. So threads
- * only ever save time, and never decide what is true.
+ * Regions longer than a part are cut. Where a part begins is guessed from plausible headers and
+ * confirmed when the walk of the part before arrives exactly there; a part that began elsewhere is
+ * walked again. So threads only ever save time, and never decide what is true.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -104,8 +104,8 @@ static int plan(struct walk *walk, struct span_sink *sink)
 static void run_job(const struct walk *walk, struct job *job)
 {
     if (job->part.begin != job->part.region->range.start) {
-        job->result = glibc_guess_chunk(walk->view, job->part.region, job->part.begin, job->part.limit,
-                                        &job->part.begin);
+        job->result = glibc_guess_chunk(walk->view, job->part.region, job->part.begin,
+                                        job->part.limit, &job->part.begin);
         if (job->result)
             return;
     }
@@ -137,12 +137,15 @@ static void run_jobs(struct walk *walk, unsigned threads)
 }
 
 /* Walks a job again from where the one before arrived. */
-static void repeat_job(struct walk *walk, struct job *job, struct span_sink *parent, remote_addr begin)
+static void repeat_job(struct walk *walk, struct job *job, struct span_sink *parent,
+                       remote_addr begin)
 {
     parent->ops->discard(job->sink);
     job->part.begin = begin;
     job->sink = parent->ops->fork(parent, job->part.region);
-    job->result = job->sink ? glibc_walk_part(walk->view, walk->glibc, &job->part, job->sink, &job->why) : -ENOMEM;
+    job->result = job->sink
+                      ? glibc_walk_part(walk->view, walk->glibc, &job->part, job->sink, &job->why)
+                      : -ENOMEM;
 }
 
 /* Joins a region's parts in order, as far as each begins where the one before ended. */
@@ -192,7 +195,8 @@ static int check_arena(const struct walk *walk, uint32_t index, struct why *why)
     }
     if (sums.addresses != sums.fd_targets || sums.addresses != sums.bk_targets)
         return why_set(why, OUTCOME_TORN, "its free chunks are not the ones on its lists");
-    if (sums.fastbin_count != detail->fastbin_count || sums.fastbin_addresses != detail->fastbin_sum)
+    if (sums.fastbin_count != detail->fastbin_count ||
+        sums.fastbin_addresses != detail->fastbin_sum)
         return why_set(why, OUTCOME_TORN, "its fastbins hold something that is no chunk");
     return 0;
 }
@@ -250,8 +254,8 @@ static void release(struct walk *walk, struct span_sink *sink)
     free(walk->regions.items);
 }
 
-int glibc_walk(const struct heap_view *view, struct heap *heap, struct span_sink *sink, unsigned threads,
-               struct why *why)
+int glibc_walk(const struct heap_view *view, struct heap *heap, struct span_sink *sink,
+               unsigned threads, struct why *why)
 {
     struct walk walk = {.view = view, .glibc = glibc_of(heap)};
     int r = plan(&walk, sink);

@@ -4,9 +4,9 @@
 
 /* malloc.c's exported functions. The internal ones lie between and around them: one object file. */
 static const char *const entry_points[] = {
-    "malloc",       "free",         "calloc",         "realloc",     "memalign",     "aligned_alloc",
-    "valloc",       "pvalloc",      "posix_memalign", "malloc_trim", "malloc_stats", "malloc_info",
-    "mallinfo",     "mallinfo2",    "mallopt",        "cfree",       "__libc_memalign",
+    "malloc",   "free",      "calloc",         "realloc",     "memalign",        "aligned_alloc",
+    "valloc",   "pvalloc",   "posix_memalign", "malloc_trim", "malloc_stats",    "malloc_info",
+    "mallinfo", "mallinfo2", "mallopt",        "cfree",       "__libc_memalign",
 };
 
 enum { NEAR_BYTES = 1 << 15 };
@@ -38,7 +38,8 @@ static void include_function(struct elf_image *image, remote_addr address, struc
         include_range(to, function);
 }
 
-/* main_arena and mp_ are static: whatever refers to them belongs to malloc.c. Far hits are chance. */
+/* main_arena and mp_ are static: whatever refers to them belongs to malloc.c. Far hits are chance.
+ */
 static int include_reference(void *context, remote_addr where)
 {
     struct malloc_code *code = context;
@@ -56,7 +57,8 @@ static int find_malloc_code(const struct glibc *glibc, struct malloc_code *ret, 
     int r;
 
     if (!code.image || !code.image->elf)
-        return why_set(why, OUTCOME_TORN, "malloc's code could not be read, so its only thread may be inside it");
+        return why_set(why, OUTCOME_TORN,
+                       "malloc's code could not be read, so its only thread may be inside it");
     for (size_t i = 0; i < sizeof entry_points / sizeof *entry_points; i++) {
         remote_addr address;
 
@@ -64,7 +66,8 @@ static int find_malloc_code(const struct glibc *glibc, struct malloc_code *ret, 
             include_function(code.image, address, &code.exported);
     }
     if (code.exported.start == code.exported.end)
-        return why_set(why, OUTCOME_TORN, "malloc is not exported by %s, so its only thread may be inside it",
+        return why_set(why, OUTCOME_TORN,
+                       "malloc is not exported by %s, so its only thread may be inside it",
                        code.image->path);
     code.all = code.exported;
     r = elf_each_reference(code.image, arena, include_reference, &code);
@@ -82,12 +85,13 @@ static int leave_if_inside(void *context, remote_addr pc)
     return range_has(code->all, pc);
 }
 
-static int check_thread(const struct heap_view *view, const struct heap_thread *thread, struct malloc_code *code,
-                        struct why *why)
+static int check_thread(const struct heap_view *view, const struct heap_thread *thread,
+                        struct malloc_code *code, struct why *why)
 {
     struct why missing = {{0}};
 
-    switch (unwind(view->images, view->memory, thread->registers, leave_if_inside, code, &missing)) {
+    switch (
+        unwind(view->images, view->memory, thread->registers, leave_if_inside, code, &missing)) {
     case UNWIND_COMPLETE:
         return 0;
     case UNWIND_STOPPED:
@@ -95,20 +99,21 @@ static int check_thread(const struct heap_view *view, const struct heap_thread *
     case UNWIND_INCOMPLETE:
         break;
     }
-    return why_set(why, OUTCOME_TORN, "thread %d could not be shown to be outside malloc (%s)", (int)thread->tid,
-                   missing.text);
+    return why_set(why, OUTCOME_TORN, "thread %d could not be shown to be outside malloc (%s)",
+                   (int)thread->tid, missing.text);
 }
 
 /*
- * The flag that malloc itself tests (exported since 2.32). Where it cannot be read, one thread counts as
- * "takes no lock", several as "takes locks": a second thread clears the flag for good.
+ * The flag that malloc itself tests (exported since 2.32). Where it cannot be read, one thread
+ * counts as "takes no lock", several as "takes locks": a second thread clears the flag for good.
  */
 static bool takes_no_lock(const struct heap_view *view, const struct glibc *glibc)
 {
     remote_addr flag;
     uint8_t value;
 
-    if (glibc->image && elf_dynamic_symbol(glibc->image, "__libc_single_threaded", &flag, NULL) == 0 &&
+    if (glibc->image &&
+        elf_dynamic_symbol(glibc->image, "__libc_single_threaded", &flag, NULL) == 0 &&
         memory_read(view->memory, flag, &value, 1, NULL) == 0)
         return value != 0;
     return view->thread_count == 1;

@@ -19,8 +19,9 @@ static struct range window_range(const struct heap_region *region, remote_addr f
     return range;
 }
 
-int reader_open(struct region_reader *reader, const struct heap_view *view, const struct heap_region *region,
-                remote_addr begin, struct span_sink *sink, struct why *why)
+int reader_open(struct region_reader *reader, const struct heap_view *view,
+                const struct heap_region *region, remote_addr begin, struct span_sink *sink,
+                struct why *why)
 {
     struct range first = window_range(region, begin);
     int r;
@@ -43,8 +44,8 @@ void reader_close(struct region_reader *reader)
 }
 
 /*
- * Pages from `start` on: many where chunks are small, few where the walker jumped far. The window's flags are
- * used as far as it reaches, the kernel is asked for the rest.
+ * Pages from `start` on: many where chunks are small, few where the walker jumped far. The window's
+ * flags are used as far as it reaches, the kernel is asked for the rest.
  */
 static int load_slice(struct region_reader *reader, remote_addr start, struct why *why)
 {
@@ -57,23 +58,27 @@ static int load_slice(struct region_reader *reader, remote_addr start, struct wh
         pages = (size_t)((end - start) >> PAGE_SHIFT);
     reader->slice_range = (struct range){0, 0};
     if (range_holds(reader->window.range, start, pages * PAGE_BYTES))
-        memcpy(reader->slice_flags, reader->window.flags + ((start - reader->window.range.start) >> PAGE_SHIFT), pages);
+        memcpy(reader->slice_flags,
+               reader->window.flags + ((start - reader->window.range.start) >> PAGE_SHIFT), pages);
     else
         r = memory_page_flags(reader->view->memory, start, pages, reader->slice_flags, why);
     for (size_t i = 0; r == 0 && i < pages; i++)
-        reader->slice_flags[i] &= (uint8_t)~(PAGE_CONTENT_ZERO | PAGE_UNREADABLE);
+        reader->slice_flags[i] &= (uint8_t) ~(PAGE_CONTENT_ZERO | PAGE_UNREADABLE);
     if (r == 0)
-        r = memory_read_pages(reader->view->memory, start, pages, reader->slice_flags, reader->slice, why);
+        r = memory_read_pages(reader->view->memory, start, pages, reader->slice_flags,
+                              reader->slice, why);
     if (r)
         return r;
     reader->slice_range = (struct range){start, start + pages * PAGE_BYTES};
     reader->slice_readable = true;
     for (size_t i = 0; i < pages; i++)
-        reader->slice_readable &= (reader->slice_flags[i] & (PAGE_PRESENT | PAGE_UNREADABLE)) == PAGE_PRESENT;
+        reader->slice_readable &=
+            (reader->slice_flags[i] & (PAGE_PRESENT | PAGE_UNREADABLE)) == PAGE_PRESENT;
     return 0;
 }
 
-int reader_header_slow(struct region_reader *reader, remote_addr chunk, struct chunk_header *ret, struct why *why)
+int reader_header_slow(struct region_reader *reader, remote_addr chunk, struct chunk_header *ret,
+                       struct why *why)
 {
     if (chunk < reader->slice_range.start || chunk >= reader->slice_range.end) {
         int r = load_slice(reader, align_down(chunk, PAGE_BYTES), why);
@@ -82,15 +87,17 @@ int reader_header_slow(struct region_reader *reader, remote_addr chunk, struct c
             return r;
     }
     if (!slice_page_readable(reader, chunk))
-        return why_set(why, OUTCOME_UNREADABLE, "the page at 0x%" PRIx64 " holds a chunk's header and is %s",
-                       align_down(chunk, PAGE_BYTES),
-                       reader->slice_flags[(chunk - reader->slice_range.start) >> PAGE_SHIFT] & PAGE_SWAPPED
-                           ? "in swap"
-                           : "not present");
+        return why_set(
+            why, OUTCOME_UNREADABLE, "the page at 0x%" PRIx64 " holds a chunk's header and is %s",
+            align_down(chunk, PAGE_BYTES),
+            reader->slice_flags[(chunk - reader->slice_range.start) >> PAGE_SHIFT] & PAGE_SWAPPED
+                ? "in swap"
+                : "not present");
     return reader_header(reader, chunk, ret, why);
 }
 
-int reader_links(struct region_reader *reader, remote_addr chunk, uint64_t ret_links[2], struct why *why)
+int reader_links(struct region_reader *reader, remote_addr chunk, uint64_t ret_links[2],
+                 struct why *why)
 {
     remote_addr at = chunk + CHUNK_HEADER_BYTES;
 
@@ -106,12 +113,14 @@ int reader_flush(struct region_reader *reader, struct why *why)
     int r = 0;
 
     if (reader->batch_count)
-        r = reader->sink->ops->take(reader->sink, &reader->window, reader->batch, reader->batch_count);
+        r = reader->sink->ops->take(reader->sink, &reader->window, reader->batch,
+                                    reader->batch_count);
     reader->batch_count = 0;
     return r ? why_set(why, r, "out of memory while accounting a heap") : 0;
 }
 
-/* The window after this one; the slice buffer serves for its zero test, so it is lost when one was needed. */
+/* The window after this one; the slice buffer serves for its zero test, so it is lost when one was
+ * needed. */
 static int next_window(struct region_reader *reader, struct why *why)
 {
     struct range range = window_range(reader->region, reader->window.range.end);
@@ -152,18 +161,23 @@ static int emit(struct region_reader *reader, struct heap_span whole, struct why
     return 0;
 }
 
-int reader_emit(struct region_reader *reader, remote_addr start, uint64_t bytes, enum span_state state,
-                struct why *why)
+int reader_emit(struct region_reader *reader, remote_addr start, uint64_t bytes,
+                enum span_state state, struct why *why)
 {
     return emit(reader,
-                (struct heap_span){
-                    .start = start, .length = bytes, .chunk_bytes = bytes, .chunks = 1, .state = (uint8_t)state},
+                (struct heap_span){.start = start,
+                                   .length = bytes,
+                                   .chunk_bytes = bytes,
+                                   .chunks = 1,
+                                   .state = (uint8_t)state},
                 why);
 }
 
-int reader_emit_run(struct region_reader *reader, remote_addr start, uint64_t bytes, uint32_t chunks,
-                    struct why *why)
+int reader_emit_run(struct region_reader *reader, remote_addr start, uint64_t bytes,
+                    uint32_t chunks, struct why *why)
 {
-    return emit(reader,
-                (struct heap_span){.start = start, .length = bytes, .chunks = chunks, .state = SPAN_LIVE}, why);
+    return emit(
+        reader,
+        (struct heap_span){.start = start, .length = bytes, .chunks = chunks, .state = SPAN_LIVE},
+        why);
 }

@@ -1,6 +1,7 @@
 /*
- * mp_, by content: a place in the same data segment where every field is plausible and the counters agree with each
- * other and with the main arena. Then the settings in force, as they are and not as somebody set them.
+ * mp_, by content: a place in the same data segment where every field is plausible and the counters
+ * agree with each other and with the main arena. Then the settings in force, as they are and not as
+ * somebody set them.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -21,19 +22,22 @@ enum {
 /* tidx2usize(): the largest request that the last tcache bin serves. */
 static bool tcache_fields_fit(const uint8_t *par, const struct par_layout *layout)
 {
-    uint64_t bins = field_u64(par, layout->tcache_bins), most = field_u64(par, layout->tcache_max_bytes);
+    uint64_t bins = field_u64(par, layout->tcache_bins),
+             most = field_u64(par, layout->tcache_max_bytes);
 
-    return bins >= 1 && bins <= TCACHE_BINS && most <= (bins - 1) * 16 + 24 && most + 16 > (bins - 1) * 16 + 8 &&
+    return bins >= 1 && bins <= TCACHE_BINS && most <= (bins - 1) * 16 + 24 &&
+           most + 16 > (bins - 1) * 16 + 8 &&
            field_u64(par, layout->tcache_count) <= TCACHE_COUNT_MOST;
 }
 
 static bool counters_fit(const uint8_t *par, const struct par_layout *layout)
 {
     uint32_t count = field_u32(par, layout->n_mmaps), most = field_u32(par, layout->max_n_mmaps);
-    uint64_t bytes = field_u64(par, layout->mmapped_mem), most_bytes = field_u64(par, layout->max_mmapped_mem);
+    uint64_t bytes = field_u64(par, layout->mmapped_mem),
+             most_bytes = field_u64(par, layout->max_mmapped_mem);
 
-    return count <= most && bytes <= most_bytes && bytes % PAGE_BYTES == 0 && (count == 0) == (bytes == 0) &&
-           bytes / PAGE_BYTES >= count;
+    return count <= most && bytes <= most_bytes && bytes % PAGE_BYTES == 0 &&
+           (count == 0) == (bytes == 0) && bytes / PAGE_BYTES >= count;
 }
 
 static bool par_fits(const uint8_t *par, const struct par_layout *layout)
@@ -42,8 +46,9 @@ static bool par_fits(const uint8_t *par, const struct par_layout *layout)
     uint64_t sbrk_base = field_u64(par, layout->sbrk_base);
 
     return arena_test >= 1 && arena_test <= 65536 && field_u64(par, PAR_ARENA_MAX) <= 1 << 20 &&
-           field_u32(par, layout->no_dyn_threshold) <= 1 && field_u64(par, PAR_MMAP_THRESHOLD) != 0 &&
-           sbrk_base && sbrk_base < UINT64_C(1) << 57 && counters_fit(par, layout) && tcache_fields_fit(par, layout);
+           field_u32(par, layout->no_dyn_threshold) <= 1 &&
+           field_u64(par, PAR_MMAP_THRESHOLD) != 0 && sbrk_base && sbrk_base < UINT64_C(1) << 57 &&
+           counters_fit(par, layout) && tcache_fields_fit(par, layout);
 }
 
 struct par_search {
@@ -52,7 +57,8 @@ struct par_search {
     unsigned hits;
 };
 
-static void search_buffer(const uint8_t *buffer, size_t bytes, remote_addr start, struct par_search *search)
+static void search_buffer(const uint8_t *buffer, size_t bytes, remote_addr start,
+                          struct par_search *search)
 {
     for (size_t offset = 0; offset + PAR_BYTES_MOST <= bytes; offset += 16)
         for (size_t i = 0; i < par_layout_count; i++)
@@ -64,8 +70,8 @@ static void search_buffer(const uint8_t *buffer, size_t bytes, remote_addr start
 }
 
 /* Reads what is readable around the main arena, page by page, the rest as zeros. */
-static int read_around(const struct heap_view *view, remote_addr middle, uint8_t *buffer, remote_addr *ret_start,
-                       struct why *why)
+static int read_around(const struct heap_view *view, remote_addr middle, uint8_t *buffer,
+                       remote_addr *ret_start, struct why *why)
 {
     enum { PAGES = 2 * SEARCH_BYTES / 4096 + 1 };
     uint8_t flags[PAGES];
@@ -94,9 +100,10 @@ static int find_par(const struct heap_view *view, struct glibc *glibc, struct wh
         return r;
     search_buffer(buffer, bytes, start, &search);
     if (search.hits != 1)
-        return why_set(why, OUTCOME_LAYOUT_UNKNOWN,
-                       "malloc's parameters (mp_) fit %s known layout near the main arena at 0x%" PRIx64,
-                       search.hits ? "more than one" : "no", glibc->main_arena);
+        return why_set(
+            why, OUTCOME_LAYOUT_UNKNOWN,
+            "malloc's parameters (mp_) fit %s known layout near the main arena at 0x%" PRIx64,
+            search.hits ? "more than one" : "no", glibc->main_arena);
     glibc->mp = search.address;
     glibc->par = search.layout;
     return 0;
@@ -116,7 +123,8 @@ static int read_units(struct glibc *glibc, const uint8_t *par, struct why *why)
     if ((thp && !is_page_size(thp)) || (hp && !is_page_size(hp)))
         return why_set(why, OUTCOME_LAYOUT_UNKNOWN, "malloc's page sizes are no page sizes");
     glibc->heap.trim_unit = thp ? thp : PAGE_BYTES;
-    /* 2.35..2.41 with glibc.malloc.hugetlb >= 2: four huge pages, even when normal ones are used (c1beb51d08). */
+    /* 2.35..2.41 with glibc.malloc.hugetlb >= 2: four huge pages, even when normal ones are used
+     * (c1beb51d08). */
     if (hp)
         glibc->heap_reserve = 4 * hp;
     return 0;

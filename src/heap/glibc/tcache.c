@@ -1,8 +1,9 @@
 /*
- * Each thread's tcache. libc keeps the pointer in an initial-exec thread-local variable; its offset from the thread
- * pointer is the same for all threads and stands in one of the GOT slots that libc's own relocations name. Which
- * slot is told by what the variable holds: nothing, or the address of a chunk of the right size in some arena.
- * A static program has no such relocations: then every word below the thread pointer is a candidate.
+ * Each thread's tcache. libc keeps the pointer in an initial-exec thread-local variable; its offset
+ * from the thread pointer is the same for all threads and stands in one of the GOT slots that
+ * libc's own relocations name. Which slot is told by what the variable holds: nothing, or the
+ * address of a chunk of the right size in some arena. A static program has no such relocations:
+ * then every word below the thread pointer is a candidate.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -30,7 +31,8 @@ static int take_slot(void *context, remote_addr slot)
     return vector_push(offsets, (int64_t)offset);
 }
 
-static int candidate_offsets(const struct heap_view *view, const struct glibc *glibc, struct tls_offsets *offsets)
+static int candidate_offsets(const struct heap_view *view, const struct glibc *glibc,
+                             struct tls_offsets *offsets)
 {
     int r = 0;
 
@@ -49,24 +51,29 @@ static uint64_t struct_chunk_bytes(const struct tcache_layout *layout)
     return align_up(layout->size + 8, CHUNK_ALIGNMENT);
 }
 
-/* Whether `value` can be the address of a tcache struct: user memory of an in-use chunk of its size. */
-static bool is_tcache_struct(const struct heap_view *view, const struct glibc *glibc, remote_addr value)
+/* Whether `value` can be the address of a tcache struct: user memory of an in-use chunk of its
+ * size. */
+static bool is_tcache_struct(const struct heap_view *view, const struct glibc *glibc,
+                             remote_addr value)
 {
     struct heap_region *region = glibc_region_at((struct glibc *)glibc, value - CHUNK_HEADER_BYTES);
     uint64_t size;
 
     return value % CHUNK_ALIGNMENT == 0 && region && region->kind != REGION_MMAPPED &&
            memory_read_u64(view->memory, value - 8, &size, NULL) == 0 &&
-           (size & ~(uint64_t)(CHUNK_PREV_INUSE | CHUNK_NON_MAIN)) == struct_chunk_bytes(glibc->tcache);
+           (size & ~(uint64_t)(CHUNK_PREV_INUSE | CHUNK_NON_MAIN)) ==
+               struct_chunk_bytes(glibc->tcache);
 }
 
-/* What thread `i` has at `offset`: 0 for nothing, else a tcache struct; false when it is something else. */
-static bool value_at(const struct heap_view *view, const struct glibc *glibc, size_t i, int64_t offset,
-                     remote_addr *ret_value)
+/* What thread `i` has at `offset`: 0 for nothing, else a tcache struct; false when it is something
+ * else. */
+static bool value_at(const struct heap_view *view, const struct glibc *glibc, size_t i,
+                     int64_t offset, remote_addr *ret_value)
 {
     remote_addr value;
 
-    if (memory_read_u64(view->memory, view->threads[i].thread_pointer + (uint64_t)offset, &value, NULL) != 0)
+    if (memory_read_u64(view->memory, view->threads[i].thread_pointer + (uint64_t)offset, &value,
+                        NULL) != 0)
         return false;
     if (value && !is_tcache_struct(view, glibc, value))
         return false;
@@ -75,8 +82,8 @@ static bool value_at(const struct heap_view *view, const struct glibc *glibc, si
 }
 
 /* Keeps the offsets that fit thread `i`; counts into `uses` how often each held a struct. */
-static void keep_fitting(const struct heap_view *view, const struct glibc *glibc, struct tls_offsets *offsets,
-                         size_t i, size_t *uses)
+static void keep_fitting(const struct heap_view *view, const struct glibc *glibc,
+                         struct tls_offsets *offsets, size_t i, size_t *uses)
 {
     size_t kept = 0;
 
@@ -91,8 +98,10 @@ static void keep_fitting(const struct heap_view *view, const struct glibc *glibc
     offsets->count = kept;
 }
 
-/* The one offset that held a struct in some thread and nothing else in any; 0 when no thread has a tcache. */
-static int choose_offset(const struct tls_offsets *offsets, const size_t *uses, int64_t *ret_offset, struct why *why)
+/* The one offset that held a struct in some thread and nothing else in any; 0 when no thread has a
+ * tcache. */
+static int choose_offset(const struct tls_offsets *offsets, const size_t *uses, int64_t *ret_offset,
+                         struct why *why)
 {
     size_t hits = 0;
 
@@ -103,14 +112,15 @@ static int choose_offset(const struct tls_offsets *offsets, const size_t *uses, 
             hits++;
         }
     if (hits > 1)
-        return why_set(why, OUTCOME_LAYOUT_UNKNOWN, "%zu places look like the threads' tcache pointer", hits);
+        return why_set(why, OUTCOME_LAYOUT_UNKNOWN,
+                       "%zu places look like the threads' tcache pointer", hits);
     if (offsets->count == 0)
         return why_set(why, OUTCOME_LAYOUT_UNKNOWN, "the threads' tcache pointer was not found");
     return 0;
 }
 
-int glibc_find_tcaches(const struct heap_view *view, const struct glibc *glibc, remote_addr *ret_structs,
-                       struct why *why)
+int glibc_find_tcaches(const struct heap_view *view, const struct glibc *glibc,
+                       remote_addr *ret_structs, struct why *why)
 {
     struct tls_offsets offsets = {0};
     auto_free size_t *uses = NULL;

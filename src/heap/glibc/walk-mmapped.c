@@ -8,16 +8,19 @@
 enum { ALIGN_SHIFT_MOST = 30 };
 
 /*
- * memalign writes a second header where the aligned block begins: prev_size is the distance to the map's start and
- * size the rest. The old header stays at the start, so the distance is one of few: what some power of two asks for.
+ * memalign writes a second header where the aligned block begins: prev_size is the distance to the
+ * map's start and size the rest. The old header stays at the start, so the distance is one of few:
+ * what some power of two asks for.
  */
-static int find_lead(const struct heap_view *view, const struct heap_region *region, uint64_t *ret_lead)
+static int find_lead(const struct heap_view *view, const struct heap_region *region,
+                     uint64_t *ret_lead)
 {
     remote_addr start = region->range.start;
     uint64_t total = range_length(region->range), last = 0;
 
     for (unsigned shift = 5; shift <= ALIGN_SHIFT_MOST; shift++) {
-        uint64_t lead = align_up(start + CHUNK_HEADER_BYTES, UINT64_C(1) << shift) - CHUNK_HEADER_BYTES - start;
+        uint64_t lead =
+            align_up(start + CHUNK_HEADER_BYTES, UINT64_C(1) << shift) - CHUNK_HEADER_BYTES - start;
         uint64_t header[2];
         int r;
 
@@ -38,19 +41,21 @@ static int find_lead(const struct heap_view *view, const struct heap_region *reg
     return 0;
 }
 
-static int emit_chunk(struct region_reader *reader, const struct heap_region *region, uint64_t lead, struct why *why)
+static int emit_chunk(struct region_reader *reader, const struct heap_region *region, uint64_t lead,
+                      struct why *why)
 {
     int r = 0;
 
     if (lead)
         r = reader_emit(reader, region->range.start, lead, SPAN_FENCE, why);
     if (r == 0)
-        r = reader_emit(reader, region->range.start + lead, range_length(region->range) - lead, SPAN_LIVE, why);
+        r = reader_emit(reader, region->range.start + lead, range_length(region->range) - lead,
+                        SPAN_LIVE, why);
     return r ? r : reader_flush(reader, why);
 }
 
-int glibc_walk_mmapped(const struct heap_view *view, const struct heap_region *region, struct span_sink *sink,
-                       struct why *why)
+int glibc_walk_mmapped(const struct heap_view *view, const struct heap_region *region,
+                       struct span_sink *sink, struct why *why)
 {
     auto_free struct region_reader *reader = calloc(1, sizeof *reader);
     struct span_sink *child = sink->ops->fork(sink, region);

@@ -14,9 +14,9 @@ struct walker {
     const struct glibc *glibc;
     const struct heap_arena *arena;
     struct part *part;
-    size_t mark;              /* next mark at or above the cursor */
+    size_t mark; /* next mark at or above the cursor */
     uint64_t leaf_index;
-    const uint8_t *leaf;      /* of the fastbin set, for leaf_index */
+    const uint8_t *leaf; /* of the fastbin set, for leaf_index */
     struct why *why;
 };
 
@@ -36,8 +36,10 @@ static bool in_fastbin(struct walker *walker, remote_addr chunk)
     return walker->leaf && chunk_set_leaf_has(walker->leaf, chunk);
 }
 
-/* What the tcaches say of this chunk. A mark between two chunks means that a list points into the middle of one. */
-static int state_by_mark(struct walker *walker, remote_addr chunk, uint64_t bytes, enum span_state *state)
+/* What the tcaches say of this chunk. A mark between two chunks means that a list points into the
+ * middle of one. */
+static int state_by_mark(struct walker *walker, remote_addr chunk, uint64_t bytes,
+                         enum span_state *state)
 {
     const struct chunk_mark *mark = &walker->glibc->marks.items[walker->mark];
 
@@ -50,14 +52,16 @@ static int state_by_mark(struct walker *walker, remote_addr chunk, uint64_t byte
     return 0;
 }
 
-static int state_in_use(struct walker *walker, remote_addr chunk, uint64_t bytes, enum span_state *state)
+static int state_in_use(struct walker *walker, remote_addr chunk, uint64_t bytes,
+                        enum span_state *state)
 {
     const struct chunk_marks *marks = &walker->glibc->marks;
 
     *state = bytes == FENCE_BYTES ? SPAN_FENCE : SPAN_LIVE;
     if (walker->mark < marks->count && marks->items[walker->mark].chunk <= chunk)
         return state_by_mark(walker, chunk, bytes, state);
-    if (bytes <= FASTBIN_CHUNK_MOST && walker->glibc->fastbin.slot_count && in_fastbin(walker, chunk)) {
+    if (bytes <= FASTBIN_CHUNK_MOST && walker->glibc->fastbin.slot_count &&
+        in_fastbin(walker, chunk)) {
         *state = SPAN_FASTBIN;
         walker->part->sums.fastbin_count++;
         walker->part->sums.fastbin_addresses += hash_address(chunk);
@@ -65,7 +69,8 @@ static int state_in_use(struct walker *walker, remote_addr chunk, uint64_t bytes
     return 0;
 }
 
-static int state_free(struct walker *walker, const struct chunk_header *here, const struct chunk_header *next)
+static int state_free(struct walker *walker, const struct chunk_header *here,
+                      const struct chunk_header *next)
 {
     struct list_sums *sums = &walker->part->sums;
     uint64_t links[2];
@@ -84,7 +89,8 @@ static int state_free(struct walker *walker, const struct chunk_header *here, co
     return 0;
 }
 
-/* A thread heap that is not the last ends in a header of size 0; the 16 or 32 bytes before it are waste. */
+/* A thread heap that is not the last ends in a header of size 0; the 16 or 32 bytes before it are
+ * waste. */
 static bool is_end_marker(const struct walker *walker, const struct chunk_header *header)
 {
     return header->bytes == 0 && walker->part->region->kind == REGION_THREAD_HEAP &&
@@ -105,7 +111,8 @@ static int check_size(struct walker *walker, const struct chunk_header *here)
 }
 
 /* The top or the end marker: the last chunk of the region. */
-static int walk_last(struct walker *walker, const struct chunk_header *here, enum span_state state, uint64_t bytes)
+static int walk_last(struct walker *walker, const struct chunk_header *here, enum span_state state,
+                     uint64_t bytes)
 {
     if (here->address + bytes != walker->part->region->range.end)
         return torn(walker, here->address, "is the top and does not end where its region does");
@@ -113,7 +120,8 @@ static int walk_last(struct walker *walker, const struct chunk_header *here, enu
     return reader_emit(&walker->reader, here->address, bytes, state, walker->why);
 }
 
-static int walk_one(struct walker *walker, const struct chunk_header *here, struct chunk_header *next)
+static int walk_one(struct walker *walker, const struct chunk_header *here,
+                    struct chunk_header *next)
 {
     enum span_state state = SPAN_BIN;
     int r = check_size(walker, here);
@@ -136,7 +144,8 @@ static int walk_one(struct walker *walker, const struct chunk_header *here, stru
     return reader_emit(&walker->reader, here->address, here->bytes, state, walker->why);
 }
 
-/* Where a run of plain live chunks must end at the latest: at the next one that is anything else. */
+/* Where a run of plain live chunks must end at the latest: at the next one that is anything else.
+ */
 static remote_addr run_limit(const struct walker *walker)
 {
     const struct chunk_marks *marks = &walker->glibc->marks;
@@ -149,21 +158,23 @@ static remote_addr run_limit(const struct walker *walker)
     return range_has(walker->part->region->range, top) && top < limit ? top : limit;
 }
 
-/* Whether a chunk in use needs a closer look: it may be free in a fastbin, or waste at the end of a heap. */
+/* Whether a chunk in use needs a closer look: it may be free in a fastbin, or waste at the end of a
+ * heap. */
 static bool may_not_be_live(struct walker *walker, remote_addr chunk, uint64_t size)
 {
     uint64_t bytes = size & ~(uint64_t)CHUNK_FLAGS;
 
     if (bytes > FASTBIN_CHUNK_MOST)
         return false;
-    if (bytes == CHUNK_MIN_BYTES && !(size & CHUNK_NON_MAIN) && walker->part->region->kind == REGION_THREAD_HEAP)
+    if (bytes == CHUNK_MIN_BYTES && !(size & CHUNK_NON_MAIN) &&
+        walker->part->region->kind == REGION_THREAD_HEAP)
         return true;
     return walker->glibc->fastbin.slot_count && in_fastbin(walker, chunk);
 }
 
 /*
- * The fast path: live chunks whose headers are all in the slice, told as one span. It ends before the first chunk that
- * is anything else, or wrong; that one is for walk_one to judge.
+ * The fast path: live chunks whose headers are all in the slice, told as one span. It ends before
+ * the first chunk that is anything else, or wrong; that one is for walk_one to judge.
  */
 static int walk_live_run(struct walker *walker, struct chunk_header *here)
 {
@@ -176,7 +187,8 @@ static int walk_live_run(struct walker *walker, struct chunk_header *here)
     while (chunk < limit && end - chunk > CHUNK_HEADER_BYTES) {
         uint64_t bytes = size & ~(uint64_t)CHUNK_FLAGS, next_size;
 
-        if (bytes < CHUNK_MIN_BYTES || size & CHUNK_MMAPPED || bytes > end - chunk - CHUNK_HEADER_BYTES)
+        if (bytes < CHUNK_MIN_BYTES || size & CHUNK_MMAPPED ||
+            bytes > end - chunk - CHUNK_HEADER_BYTES)
             break;
         next_size = field_u64(reader->slice + (chunk + bytes - base), 8);
         if (!(next_size & CHUNK_PREV_INUSE) || may_not_be_live(walker, chunk, size))
@@ -198,7 +210,8 @@ static bool can_run(const struct walker *walker, const struct chunk_header *here
 {
     const struct region_reader *reader = &walker->reader;
 
-    return reader->sink->takes_runs && reader->slice_readable && range_has(reader->slice_range, here->address);
+    return reader->sink->takes_runs && reader->slice_readable &&
+           range_has(reader->slice_range, here->address);
 }
 
 static int walk_chunks(struct walker *walker, remote_addr from)
@@ -225,7 +238,8 @@ static int walk_chunks(struct walker *walker, remote_addr from)
     return r;
 }
 
-/* What stands before the first chunk: the heap header and, in an arena's first heap, the arena itself. */
+/* What stands before the first chunk: the heap header and, in an arena's first heap, the arena
+ * itself. */
 static uint64_t lead_bytes(const struct glibc *glibc, const struct heap_region *region)
 {
     uint64_t lead = glibc->heap_info ? glibc->heap_info->size : 0;
@@ -260,7 +274,8 @@ int glibc_walk_part(const struct heap_view *view, const struct glibc *glibc, str
         r = walk_chunks(walker, part->begin + lead);
     if (r == 0)
         r = reader_flush(&walker->reader, why);
-    if (r == 0 && walker->mark < glibc->marks.count && glibc->marks.items[walker->mark].chunk < part->end)
+    if (r == 0 && walker->mark < glibc->marks.count &&
+        glibc->marks.items[walker->mark].chunk < part->end)
         r = torn(walker, glibc->marks.items[walker->mark].chunk, "is in a tcache and is no chunk");
     reader_close(&walker->reader);
     return r;
