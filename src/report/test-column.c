@@ -35,6 +35,7 @@ static void the_unit_is_that_of_the_total(void **state)
                 {1024, "1.00 KiB"},
                 {1500, "1.46 KiB"},
                 {9999 * 1024, "9999 KiB"},
+                {10000 * 1024, "9.77 MiB"},
                 {45 * MIB, "45.0 MiB"},
                 {100 * MIB, "100 MiB"},
                 {9999 * MIB, "9999 MiB"},

@@ -58,7 +58,8 @@ static void terminals_are_not_commanded(void **state)
 static void what_is_not_utf8_is_escaped(void **state)
 {
     check("\xff\xfe", 40, true, "\\xff\\xfe");
-    check("\xc0\x80", 40, true, "\\xc0\\x80");                   /* overlong */
+    check("\xc0\x80", 40, true, "\\xc0\\x80"); /* overlong */
+    check("\xc1\x81", 40, true, "\\xc1\\x81");
     check("\xed\xa0\x80", 40, true, "\\xed\\xa0\\x80");          /* a surrogate */
     check("\xf4\x90\x80\x80", 40, true, "\\xf4\\x90\\x80\\x80"); /* above U+10FFFF */
     check("a\xe2\x82", 40, true, "a\\xe2\\x82");                 /* cut off */
