@@ -117,10 +117,10 @@ static int examine(struct look *look, struct why *why)
     if (r == 0)
         r = look_account(look, why);
     look->out->stopped = look->target.stopped;
-    if (r == 0)
-        r = name_unexplained(look, why);
     target_resume(&look->target);
     look->out->pauses = look->target.pauses;
+    if (r == 0)
+        r = name_unexplained(look, why);
     if (r == 0)
         r = take_heap(look);
     return r ? r : find_causes(look);

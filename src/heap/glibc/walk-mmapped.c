@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "heap/glibc/reader.h"
+#include "heap/glibc/walk.h"
 
 enum { ALIGN_SHIFT_MOST = 30 };
 
