@@ -128,22 +128,28 @@ static int print_finding(struct page *page, size_t index)
     return r;
 }
 
-/* Findings are shares; what all of it together comes to is told once, unless one finding has told
- * it. */
-static bool total_is_told(const struct explanation *e)
+static bool reads_as(const struct page *page, uint64_t a, uint64_t b)
 {
-    const struct finding *only = NULL;
+    const struct column *column = &page->groups.column;
 
-    for (size_t i = 0; i < e->findings.count; i++) {
-        if (!helps(&e->findings.items[i]))
-            continue;
-        if (only)
-            return false;
-        only = &e->findings.items[i];
+    return strcmp(column_amount(column, a).text, column_amount(column, b).text) == 0;
+}
+
+/* Findings are shares; what all of it together comes to is told once, unless a finding has told it.
+ */
+static bool total_is_told(const struct page *page)
+{
+    const struct findings *findings = &page->e->findings;
+    uint64_t total = page->e->ledger.bytes[ACCOUNT_HEAP_RETURNABLE];
+
+    for (size_t i = 0; i < findings->count; i++) {
+        const struct finding *finding = &findings->items[i];
+
+        for (size_t k = 0; k < finding->cure_count; k++)
+            if (strcmp(finding->cures[k].name, "free-pages") == 0 &&
+                reads_as(page, finding->cures[k].rss_bytes, total))
+                return true;
     }
-    for (size_t i = 0; only && i < only->cure_count; i++)
-        if (strcmp(only->cures[i].name, "free-pages") == 0)
-            return only->cures[i].rss_bytes == e->ledger.bytes[ACCOUNT_HEAP_RETURNABLE];
     return false;
 }
 
@@ -161,7 +167,7 @@ static int print_total(struct page *page)
     bool reason_told = false;
     int r;
 
-    if (!e->decoded || total_is_told(e) || returnable < LEAST_TOTAL ||
+    if (!e->decoded || total_is_told(page) || returnable < LEAST_TOTAL ||
         returnable < e->rss.rss_bytes / TOTAL_SHARE)
         return 0;
     r = page_begin(page);
