@@ -61,7 +61,7 @@ static const struct recognition rows[] = {
     {.name = "tcmalloc",
      .symbols = {"MallocExtension_Internal_GetNumericProperty"},
      .text_first = 't',
-     .text = "cmalloc_region_",
+     .text = "cmalloc_region_%",
      .private_anonymous = true},
     /* musl's dynamic linker finds its own stages by these names (ldso/dynlink.c). */
     {.name = "musl malloc",

@@ -2,7 +2,6 @@
  * A real heap, copied into a fake memory and then corrupted: whatever the bytes, a decode ends,
  * touches nothing that is not present, and either refuses or adds up.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +13,8 @@
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "heap/heap.h"
 #include "mem/fake.h"

@@ -1,11 +1,12 @@
 /* Accounts of spans, against a plain byte-by-byte model. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "ledger/tally.h"
 

@@ -2,13 +2,14 @@
  * The prediction must not depend on how a heap is cut into parts, windows and batches: random heaps
  * are told whole and in pieces, and a slow, plain model of mtrim and systrim says what is right.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "mem/fake.h"
 #include "predict/trim.h"
