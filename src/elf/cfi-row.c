@@ -10,11 +10,11 @@ struct machine {
     const struct cfi_entry *entry;
     struct cfi_row row, initial;
     bool has_initial; /* the CIE's instructions are done */
+    bool failed;
     uint64_t location, wanted;
     struct bytes program;
-    struct cfi_row remembered[REMEMBERED_MAX];
     size_t remembered_count;
-    bool failed;
+    struct cfi_row remembered[REMEMBERED_MAX];
 };
 
 /* Vector registers and the like have rules too, and play no part here. */
@@ -238,7 +238,12 @@ static bool run(struct machine *m, struct bytes program)
 int cfi_row_at(const struct cfi_entry *entry, uint64_t address, struct cfi_row *ret,
                struct why *why)
 {
-    struct machine m = {.entry = entry, .location = entry->start, .wanted = address};
+    struct machine m; /* the rows that it remembers stay unset: they are most of it */
+
+    memset(&m, 0, offsetof(struct machine, remembered));
+    m.entry = entry;
+    m.location = entry->start;
+    m.wanted = address;
     bool ok = run(&m, entry->initial);
 
     m.initial = m.row;

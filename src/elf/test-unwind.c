@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "elf/test-process.h"
+#include "mem/fake.h"
 #include "test-victims.h"
 
 static struct chain chain; /* large */
@@ -69,7 +70,8 @@ static void check_situation(const char *path, const char *how)
 
 static void test_blocked_and_interrupted(void **state)
 {
-    static const char *const hows[] = {"read", "nanosleep", "poll", "qsort", "signal", "altstack"};
+    static const char *const hows[] = {"read",   "nanosleep", "poll", "qsort",
+                                       "signal", "altstack",  "entry"};
 
     for (size_t i = 0; i < sizeof hows / sizeof hows[0]; i++) {
         check_situation(VICTIM, hows[i]);
@@ -223,8 +225,8 @@ static void check_every_step(const char *path, unsigned least, bool lazy)
 
 static void test_every_step(void **state)
 {
-    check_every_step(VICTIM, 5000, true);
-    check_every_step(VICTIM_STATIC, 1000, false);
+    check_every_step(VICTIM, 2500, true);
+    check_every_step(VICTIM_STATIC, 500, false);
 }
 
 static void test_code_made_at_run_time(void **state)
@@ -268,6 +270,48 @@ static void test_python(void **state)
     victim_end(&victim);
 }
 
+static int ignore(void *context, remote_addr pc)
+{
+    return 0;
+}
+
+/* A stack that was overwritten: the frame pointer of `outer` leads back to frames that were left
+ * long ago. */
+static void test_frames_that_go_back(void **state)
+{
+    uint64_t words[PAGE_BYTES / sizeof(uint64_t)] = {0};
+    struct fake_extent extent = {.start = 0x7f0000000000, .pages = 1, .bytes = (uint8_t *)words};
+    struct fake_memory fake;
+    struct victim victim;
+    struct range outer;
+    struct why why = {{0}};
+    struct unwind_registers registers = {.value = {[6] = 0x7f0000000100, [7] = 0x7f0000000800},
+                                         .known = 0x1ffff};
+
+    start(&victim, VICTIM, "read");
+    expect_named(&victim, victim.pid, "read");
+    assert_int_equal(
+        elf_function_at(elf_images_find(&victim.images, victim.named[3]), victim.named[3], &outer),
+        0);
+    for (size_t i = 0; i < chain.count; i++)
+        if (range_has(outer, chain.pc[i]))
+            registers.value[16] = chain.pc[i];
+    fake_memory_init(&fake, &extent, 1);
+    assert_int_equal(unwind(&victim.images, &fake.memory, registers, ignore, NULL, &why),
+                     UNWIND_INCOMPLETE);
+    assert_non_null(strstr(why.text, "below"));
+
+    registers.value[6] =
+        0x7f0000000ff0; /* in order, but its return address is no longer in memory */
+    assert_int_equal(unwind(&victim.images, &fake.memory, registers, ignore, NULL, &why),
+                     UNWIND_INCOMPLETE);
+    registers.known &= ~(UINT32_C(1) << 6);
+    assert_int_equal(unwind(&victim.images, &fake.memory, registers, ignore, NULL, &why),
+                     UNWIND_INCOMPLETE);
+    assert_non_null(strstr(why.text, "lost"));
+    victim_end(&victim);
+}
+
 static int stop_at_once(void *context, remote_addr pc)
 {
     return 1;
@@ -296,6 +340,7 @@ int main(void)
         cmocka_unit_test(test_code_made_at_run_time),
         cmocka_unit_test(test_python),
         cmocka_unit_test(test_stopped_and_unknown),
+        cmocka_unit_test(test_frames_that_go_back),
     };
     return cmocka_run_group_tests_name("elf unwinding", tests, NULL, NULL);
 }

@@ -101,13 +101,24 @@ static noinline void spin(void)
         sink++;
 }
 
+/* A function that never gets beyond its first byte: what lies before that byte is none of its own.
+ */
+void stuck_at_entry(void);
+__asm__(".text\n"
+        "\t.p2align 6\n"
+        "\t.skip 64, 0x90\n"
+        "stuck_at_entry:\n"
+        "\t.cfi_startproc\n"
+        "\tjmp stuck_at_entry\n"
+        "\t.cfi_endproc\n");
+
 static noinline void on_signal(int number)
 {
     block_in_read();
     sink += (unsigned)number;
 }
 
-static void spin_until_signal(int flags)
+static void spin_until_signal(void (*how)(void), int flags)
 {
     static char alternate[1 << 16];
     stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate};
@@ -116,7 +127,7 @@ static void spin_until_signal(int flags)
     sigaltstack(&stack, NULL);
     sigaction(SIGALRM, &act, NULL);
     ualarm(20000, 0);
-    go(spin);
+    go(how);
 }
 
 static noinline void *thread_main(void *unused)
@@ -207,15 +218,11 @@ static noinline void on_step_signal(int number)
 }
 
 /* Few instructions, much variety: each library function is called once, and bound by that call. */
-static noinline void walk_once(void)
+static noinline void walk_once(const char *argument)
 {
-    int numbers[4] = {3, 1, 2, 4};
-    char text[32];
     void *block = calloc(1, 100);
 
-    qsort(numbers, 4, sizeof numbers[0], by_value);
-    snprintf(text, sizeof text, "%d", numbers[0]);
-    sink += (unsigned)strlen(text) + (unsigned)strtol(text, NULL, 10);
+    sink += (unsigned)strtol(argument, NULL, 10);
     free(block);
 }
 
@@ -229,11 +236,11 @@ static noinline void walk(void)
         _exit(1);
     signal(SIGUSR1, on_step_signal);
     raise(SIGUSR1);
-    sink += (unsigned)getpid();
-    walk_once();
+    walk_once("1234");
     _exit(0);
 }
 
+#ifndef STATIC_VICTIM
 static int dlmopen_twice(void)
 {
     void *one = dlmopen(LM_ID_BASE, "libm.so.6", RTLD_NOW),
@@ -245,6 +252,7 @@ static int dlmopen_twice(void)
     block_in_read();
     return 0;
 }
+#endif
 
 /* Every form in which an instruction can name a variable: with no immediate behind the address, and
  * with 1, 2, 4 bytes. */
@@ -271,10 +279,14 @@ int main(int argc, char **argv)
     else if (strcmp(how, "poll") == 0)
         announce(block_in_poll, inner, middle, outer, main, NULL), go(block_in_poll);
     else if (strcmp(how, "signal") == 0)
-        announce(block_in_read, on_signal, spin, inner, outer, main, NULL), spin_until_signal(0);
+        announce(block_in_read, on_signal, spin, inner, outer, main, NULL),
+            spin_until_signal(spin, 0);
     else if (strcmp(how, "altstack") == 0)
         announce(block_in_read, on_signal, spin, inner, outer, main, NULL),
-            spin_until_signal(SA_ONSTACK);
+            spin_until_signal(spin, SA_ONSTACK);
+    else if (strcmp(how, "entry") == 0)
+        announce(block_in_read, on_signal, stuck_at_entry, inner, outer, main, NULL),
+            spin_until_signal(stuck_at_entry, 0);
     else if (strcmp(how, "thread") == 0)
         announce(block_in_read, inner, middle, outer, thread_main, NULL), run_thread();
     else if (strcmp(how, "qsort") == 0)
@@ -287,8 +299,10 @@ int main(int argc, char **argv)
         announce(work, inner, middle, outer, main, NULL), go(work);
     else if (strcmp(how, "walk") == 0)
         announce(walk, inner, middle, outer, main, NULL), go(walk);
+#ifndef STATIC_VICTIM
     else if (strcmp(how, "dlmopen") == 0)
         return dlmopen_twice();
+#endif
     else if (strcmp(how, "variable") == 0)
         announce(named_variable, name_variable, NULL), sink += name_variable(), block_in_read();
     return 0;
