@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# usage: scripts/fetch-glibc.sh VERSION DIRECTORY
+#
+# Makes DIRECTORY a sysroot with that glibc (2.31, 2.41: see tests/glibc/pins.txt) out of Debian's packages. They come
+# from the mirror that this machine's apt is set up with, and must have the pinned sha256. The system is left alone.
+# Exit code 69 where it cannot be done here, with the reason: no apt, another architecture, a pin that has gone.
+set -euo pipefail
+
+version=${1:?usage: fetch-glibc.sh VERSION DIRECTORY}
+directory=${2:?usage: fetch-glibc.sh VERSION DIRECTORY}
+pins=$(dirname "${BASH_SOURCE[0]}")/../tests/glibc/pins.txt
+apt_helper=/usr/lib/apt/apt-helper
+
+cannot() { printf 'fetch-glibc: %s\n' "$*" >&2; exit 69; }
+
+# Base addresses of Debian's main archive, as apt's configuration names them.
+mirrors() {
+    apt-get indextargets 'Created-By: Packages' --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)' |
+        awk -F'|' '$1 == "Debian" && $2 == "Debian" && !seen[$3]++ {print $3}'
+}
+
+# Lists in a directory of our own are not asked for: the pool's paths and the sums are all there is to know.
+download() { # PATH SHA256 FILE
+    local mirror
+    while read -r mirror; do
+        "$apt_helper" -o APT::Sandbox::User=root download-file "$mirror$1" "$3" "SHA256:$2" \
+            >>"$work/log" 2>&1 </dev/null && return 0
+    done < <(mirrors)
+    cannot "${1##*/} cannot be had from this machine's mirror any more: $(tail -n 1 "$work/log" 2>/dev/null || true)"
+}
+
+# The linker scripts and the loader's path are absolute, and newer packages rely on a merged /usr.
+merge_usr() { # ROOT
+    local name
+    for name in lib lib64; do
+        mkdir -p "$1/usr/$name"
+        [ -e "$1/$name" ] || ln -s "usr/$name" "$1/$name"
+    done
+}
+
+# Absolute links would lead out of the sysroot, to this system's own libraries.
+make_links_relative() { # ROOT
+    local link target
+    while read -r link; do
+        target=$(readlink "$link")
+        ln -sfn "$(realpath --no-symlinks --canonicalize-missing --relative-to "$(dirname "$link")" "$1$target")" "$link"
+    done < <(find "$1" -type l -lname '/*')
+}
+
+[ ! -e "$directory/complete" ] || exit 0
+[ "$(uname -m)" = x86_64 ] || cannot "the pinned packages are for x86_64, this is $(uname -m)"
+[ -x "$apt_helper" ] && command -v dpkg-deb >/dev/null || cannot "this system has no apt"
+grep -q "^$version " "$pins" || cannot "there is no pin for glibc $version"
+
+mkdir -p "$(dirname "$directory")"
+work=$(mktemp -d "$directory.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/root"
+while read -r _ path sum; do
+    download "$path" "$sum" "$work/${path##*/}"
+    echo "$sum  $work/${path##*/}" | sha256sum --check --quiet
+    dpkg-deb --extract "$work/${path##*/}" "$work/root"
+done < <(grep "^$version " "$pins")
+merge_usr "$work/root"
+make_links_relative "$work/root"
+touch "$work/root/complete"
+rm -rf "$directory"
+mv -T "$work/root" "$directory" 2>/dev/null || [ -e "$directory/complete" ] # another may have been faster

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Every block that a victim holds is found live, with the right size, and nothing else is live but what libc holds."""
+import os
+import subprocess
+from collections import Counter
+
+import tap
+from victims import GLIBCS, HUGE_TUNABLE, Victim, for_each_heap
+
+HEADER = 16   # from a chunk's address to the user's
+LIST_CHUNKS = os.environ["LIST_CHUNKS"]
+
+# What libc itself takes from these heaps: for each thread it starts a vector of thread-local storage (dtv), of 16 bytes
+# for each of 2 modules, 14 to spare, and 2 at the front. 16 bytes more where a free chunk was not worth a split.
+DTV = {0x130, 0x140}
+THREADS = {"quiet": 6, "threads-few-survivors": 25, "small-fastbins": 2, "tops": 4, "arena-multi-heap": 1,
+           "fork-shared": 1}
+
+
+def list_chunks(pid):
+    """[(address, bytes, state, mmapped)], ascending, and [bytes] of the mapping of each mmapped chunk."""
+    listing = subprocess.run([LIST_CHUNKS, str(pid)], capture_output=True, text=True, timeout=120, check=False)
+    assert listing.returncode == 0, listing.stderr + listing.stdout[-500:]
+    chunks, mappings = [], []
+    for line in listing.stdout.splitlines():
+        kind, *words = line.split()
+        assert kind != "refusal", line
+        if kind == "chunk":
+            chunks.append((int(words[0], 16), int(words[1]), words[2], words[3] == "1"))
+        elif words[2] == "mmapped":
+            mappings.append(int(words[1], 16) - int(words[0], 16))
+    return sorted(chunks), mappings
+
+
+def check_order(chunks):
+    for (address, size, state, _), (following, *_) in zip(chunks, chunks[1:]):
+        assert address + size <= following, f"{state} chunk {address:#x} of {size} reaches into {following:#x}"
+
+
+def check_block(address, requested, usable, by_address):
+    chunk = by_address.get(address - HEADER)
+    assert chunk, f"block {address:#x} of {requested} bytes has no chunk"
+    _, size, state, mmapped = chunk
+    assert state == "live", f"block {address:#x} of {requested} bytes is told to be {state}"
+    assert size >= requested + 8, f"block {address:#x} of {requested} bytes has a chunk of {size}"
+    # An mmapped chunk cannot borrow the next one's first word (until 2.42).
+    tap.equal(f"usable size of {address:#x} ({'mmapped' if mmapped else 'arena'})", usable,
+              size - (16 if mmapped else 8))
+
+
+def check_others(victim, others):
+    """Live chunks that the victim knows nothing of."""
+    sizes = Counter(size for _, size, _, _ in others)
+    text = ", ".join(f"{count} of {size:#x}" for size, count in sorted(sizes.items()))
+    tap.note(f"live but not the victim's own: {text or 'none'}")
+    assert set(sizes) <= DTV, text
+    assert len(others) <= THREADS.get(victim.heap, 0), text
+
+
+def check(victim):
+    blocks = victim.blocks()
+    chunks, mappings = list_chunks(victim.pid)
+    check_order(chunks)
+    info = victim.info()
+    tap.equal("mmapped chunks and their bytes", (len(mappings), sum(mappings)), (info["hblks"], info["hblkhd"]))
+    by_address = {chunk[0]: chunk for chunk in chunks}
+    for block in blocks:
+        check_block(*block, by_address)
+    owned = {address - HEADER for address, _, _ in blocks}
+    check_others(victim, [chunk for chunk in chunks if chunk[2] == "live" and chunk[0] not in owned])
+    states = Counter(state for _, _, state, _ in chunks)
+    tap.note(f"{len(blocks)} blocks; " + ", ".join(f"{count} {state}" for state, count in sorted(states.items())))
+    assert states["unknown"] == 0, states
+    victim.command("check")
+
+
+def every_block_is_live(heap, glibc):
+    with Victim(heap, glibc=glibc) as victim:
+        check(victim)
+
+
+def with_huge_pages(glibc):
+    if glibc == "2.31":
+        raise tap.Skip("glibc.malloc.hugetlb exists since 2.35")
+    with Victim("huge-heap", glibc=glibc, **HUGE_TUNABLE) as victim:
+        check(victim)
+
+
+def busy_heap_can_be_listed():
+    """No book to compare with, but what is listed must be whole."""
+    with Victim("churn", "1") as victim:
+        check_order(list_chunks(victim.pid)[0])
+
+
+tap.run(for_each_heap(every_block_is_live)
+        + [(f"huge-heap, glibc {glibc}", lambda glibc=glibc: with_huge_pages(glibc)) for glibc in GLIBCS]
+        + [("a busy heap can be listed", busy_heap_can_be_listed)])

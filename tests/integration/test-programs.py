@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""Real programs under light load: the ledger adds up to the kernel's figure, and accounts agree with the kernel's.
+
+With RESIDUE_TEST_WHOLE_MACHINE=1 every other process of this machine is looked at, too (and paused for moments).
+"""
+import os
+import shutil
+import subprocess
+
+import kernel
+import residue
+import servers
+import tap
+from processes import read_line, start, wait_until
+
+
+def look(pid, name):
+    """The ledger adds up, and to what the kernel said while the process held still."""
+    before = kernel.rss(pid)
+    said = residue.why(pid)
+    after = kernel.rss(pid)
+    refusals = residue.refusals(said)
+    ledger = said["ledger"]
+    tap.note(f"{name}: {said['rss_bytes']}, unexplained {ledger['unexplained']}, allocator {said['allocator']['name']}, "
+             f"live {ledger['heap.live']}, refusals: {refusals or 'none'}")
+    assert said["stopped"] and "exactness" not in refusals, refusals
+    if before == after:
+        tap.equal(f"rss_bytes of {name}", said["rss_bytes"], before)
+        status = kernel.status(pid)
+        tap.equal(f"the shared account of {name}", ledger["shared"], status["RssShmem"])
+        tap.equal(f"the code account of {name}", ledger["code"], status["RssFile"])
+    return said
+
+
+def family(pid):
+    """The process and all that descend from it."""
+    found, rest = [], [pid]
+    while rest:
+        current = rest.pop()
+        found.append(current)
+        with open(f"/proc/{current}/task/{current}/children", encoding="ascii") as file:
+            rest += map(int, file.read().split())
+    return found
+
+
+def look_at_all(root, name):
+    """{pid: what residue says}. Members that end meanwhile are left out."""
+    found = {}
+    for pid in family(root):
+        try:
+            found[pid] = look(pid, f"{name} {pid}")
+        except (OSError, AssertionError):
+            if os.path.exists(f"/proc/{pid}"):
+                raise
+    return found
+
+
+def nginx():
+    with servers.nginx() as server:
+        for pid, said in look_at_all(server.pid, "nginx").items():
+            assert said["allocator"]["decoded"], pid
+
+
+def memcached():
+    with servers.memcached() as server:
+        said = look(server.pid, "memcached")
+        assert said["allocator"]["decoded"] and said["threads"] > 1, said
+        # Items lie in slabs that come from malloc.
+        assert said["ledger"]["heap.live"] > servers.MEMCACHED_BYTES, said["ledger"]
+
+
+def postgres():
+    with servers.postgres() as server:
+        found = look_at_all(server.pid, "postgres")
+        assert len(found) > 4, found
+        assert any(said["ledger"]["shared"] > 1 << 20 for said in found.values())
+
+
+def busy_postgres():
+    """Its backends come, go and change while they are looked at."""
+    with servers.postgres() as server:
+        bench = server.bench()
+        for _ in range(3):
+            for pid in family(server.pid):
+                result = residue.run("why", "--json", pid)
+                assert result.returncode in (0, 66, 69), result
+        wait_until("pgbench is done", lambda: bench.poll() is not None)
+        tap.equal("exit code of pgbench", bench.returncode, 0)
+
+
+SCRIPTS = {   # they keep some, drop some, say so, and wait
+    "python3": ["-c", "import sys\nkeep = [bytearray(i % 3000) for i in range(50000)]\ndel keep[::2]\n"
+                      "print('ready', flush=True)\nsys.stdin.read()"],
+    "ruby": ["-e", "keep = (0..50000).map { |i| 'x' * (i % 3000) }\n(0...keep.size).step(2) { |i| keep[i] = nil }\n"
+                   "GC.start\nSTDOUT.puts 'ready'\nSTDOUT.flush\nSTDIN.read"],
+    "node": ["-e", "let keep = []; for (let i = 0; i < 50000; i++) keep.push('x'.repeat(i % 3000) + i);\n"
+                   "keep = keep.filter((_, i) => i % 2); console.log('ready'); process.stdin.resume()"],
+    "perl": ["-e", "$| = 1; @keep = map { 'x' x ($_ % 3000) } 0..50000; print \"ready\\n\"; <STDIN>"],
+}
+
+
+def interpreter(name):
+    def test():
+        path = shutil.which(name, path="/usr/bin:/usr/local/bin:" + os.environ.get("PATH", ""))
+        if not path:
+            raise tap.Skip(f"{name} is not installed")
+        process = start([path, *SCRIPTS[name]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        tap.equal("its word", read_line(process), "ready")
+        look(process.pid, name)
+    return name, test
+
+
+SMALL = [["sleep", "600"], ["cat"], ["bash"], ["sh"], ["sort"], ["awk", "1"], ["sed", "p"], ["tail", "-f", "/dev/null"],
+         ["gcc", "-x", "c", "-E", "-"], ["clang", "-x", "c", "-E", "-"], ["xz", "-9", "-c"], ["gzip", "-c"], ["bc"],
+         ["git", "cat-file", "--batch"], ["python3", "-i"], ["openssl"], ["sqlite3"], ["gdb", "-q"], ["busybox", "cat"]]
+
+
+def small_programs():
+    """All sorts of programs that wait for input."""
+    started = 0
+    for command in SMALL:
+        if not shutil.which(command[0]):
+            continue
+        process = start(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=os.environ["SOURCE_ROOT"])
+        wait_until(f"{command[0]} waits", lambda process=process: process.poll() is not None
+                   or kernel.state(process.pid)[0] == "S" and kernel.status(process.pid).get("VmRSS", 0) > 0)
+        if process.poll() is None:
+            look_at_all(process.pid, command[0])
+            started += 1
+    assert started > 5, f"only {started} of them could be started"
+
+
+def ancestors():
+    pid, found = os.getpid(), set()
+    while pid > 1:
+        found.add(pid)
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            pid = int(file.read().rpartition(")")[2].split()[1])
+    return found | {1}
+
+
+def whole_machine():
+    if os.environ.get("RESIDUE_TEST_WHOLE_MACHINE") != "1":
+        raise tap.Skip("pauses processes of others; set RESIDUE_TEST_WHOLE_MACHINE=1 to want that")
+    seen = 0
+    for pid in sorted({int(name) for name in os.listdir("/proc") if name.isdigit()} - ancestors()):
+        try:
+            if kernel.state(pid)[1] & kernel.PF_KTHREAD:
+                continue
+        except OSError:
+            continue
+        result = residue.run("why", "--json", pid)
+        assert result.returncode in (0, 66, 69), f"process {pid}: {result}"
+        if result.returncode == 0:
+            residue.why(pid)
+            seen += 1
+    tap.note(f"{seen} processes")
+
+
+tap.run([("nginx", nginx), ("memcached", memcached), ("postgres", postgres), ("postgres at work", busy_postgres)]
+        + [interpreter(name) for name in SCRIPTS]
+        + [("small programs", small_programs), ("every process of this machine", whole_machine)])

@@ -1,0 +1,117 @@
+"""heap-victim: processes that know what they hold, built with this system's C library and with others."""
+import fcntl
+import os
+import struct
+import subprocess
+import tempfile
+from pathlib import Path
+
+import kernel
+from processes import PATIENCE, clean_environment, end, read_line, start, wait_until
+from tap import Skip
+
+SOURCE_ROOT = Path(os.environ["SOURCE_ROOT"])
+CACHE = Path(os.environ["TEST_CACHE"])
+SOURCES = sorted((SOURCE_ROOT / "tests/victims").glob("*.c"))
+GLIBCS = ["system", "2.31", "2.41"]
+
+# Heaps that hold still.
+HEAPS = ["quiet", "threads-few-survivors", "small-fastbins", "one-kib-half", "tops", "arena-multi-heap",
+         "mmap-threshold", "fork-shared"]
+ARGUMENTS = {"mmap-threshold": ["16"]}
+HUGE_TUNABLE = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+
+
+def _sysroot(version):
+    """The directory of that glibc; skips where it cannot be had."""
+    directory = CACHE / "sysroots" / version
+    fetched = subprocess.run([SOURCE_ROOT / "scripts/fetch-glibc.sh", version, directory], text=True,
+                             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=120, check=False)
+    if fetched.returncode == 69:
+        raise Skip(fetched.stderr.strip())
+    assert fetched.returncode == 0, fetched.stderr
+    return directory
+
+
+def _build(version, target):
+    root = _sysroot(version)
+    folders = [root / "usr/lib/x86_64-linux-gnu", root / "lib/x86_64-linux-gnu"]
+    draft = target.with_suffix(".new")
+    command = ["gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-g", "-fno-builtin", f"--sysroot={root}",
+               *[flag for folder in folders for flag in (f"-B{folder}", f"-L{folder}", f"-Wl,-rpath,{folder}")],
+               f"-Wl,--dynamic-linker={root}/lib64/ld-linux-x86-64.so.2", "-o", draft, *SOURCES, "-pthread"]
+    built = subprocess.run(command, text=True, capture_output=True, timeout=120, check=False)
+    assert built.returncode == 0, built.stderr
+    draft.rename(target)
+
+
+def program(glibc):
+    """The path of heap-victim for "system" or a version."""
+    if glibc == "system":
+        return os.environ["HEAP_VICTIM"]
+    target = CACHE / "victims" / glibc
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w", encoding="ascii") as lock:  # tests run side by side
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        newest = max(path.stat().st_mtime for path in (SOURCE_ROOT / "tests/victims").iterdir())
+        if not target.exists() or target.stat().st_mtime < newest:
+            _build(glibc, target)
+    return str(target)
+
+
+class Victim:
+    """with Victim("quiet") as victim: ..."""
+
+    def __init__(self, heap, *arguments, glibc="system", **environment):
+        self.heap, self.glibc = heap, glibc
+        self.arguments = arguments or ARGUMENTS.get(heap, [])
+        self.environment = clean_environment(**environment)
+        self.process = None
+        self.pid = None
+        self.forks = []
+        self.remarks = []
+
+    def __enter__(self):
+        self.process = start([program(self.glibc), self.heap, *self.arguments], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, bufsize=0, env=self.environment)
+        line = read_line(self.process)
+        while not line.startswith("READY"):
+            self.remarks.append(line)
+            line = read_line(self.process)
+        self.pid, *self.forks = map(int, line.split()[1:])
+        for fork in self.forks:   # until it sleeps it may still write to pages that it shares
+            wait_until("the fork sleeps", lambda fork=fork: kernel.state(fork)[0] == "S")
+        return self
+
+    def __exit__(self, *_):
+        end(self.process)
+
+    def command(self, *words):
+        """The words of its answer behind OK."""
+        self.process.stdin.write((" ".join(words) + "\n").encode())
+        answer = read_line(self.process).split()
+        assert answer[0] == "OK", " ".join(answer)
+        return answer[1:]
+
+    def blocks(self):
+        """[(address, requested, usable)] of what it holds."""
+        with tempfile.NamedTemporaryFile() as file:
+            count = int(self.command("blocks", file.name)[0])
+            found = list(struct.iter_unpack("<QQQ", file.read()))
+        assert len(found) == count, f"{len(found)} of {count} blocks were written"
+        return found
+
+    def info(self):
+        names = ["arena", "hblks", "hblkhd", "fsmblks", "fordblks", "keepcost"]
+        return dict(zip(names, map(int, self.command("info"))))
+
+    def quit(self):
+        """Its exit code."""
+        self.process.stdin.write(b"quit\n")
+        return self.process.wait(PATIENCE)
+
+
+def for_each_heap(test, heaps=None):
+    """[(name, function)] of test(heap, glibc) for all heaps and all C libraries."""
+    return [(f"{heap}, glibc {glibc}", lambda heap=heap, glibc=glibc: test(heap, glibc))
+            for glibc in GLIBCS for heap in heaps or HEAPS]

@@ -1,0 +1,34 @@
+/*
+ * Heaps by name. To add one: write its function and add it to `factories` in factories.c.
+ *
+ * A factory returns when its heap is built, and leaves its threads waiting. One that goes on for ever (churn) starts
+ * its work in the background, or hands over a step that the command loop repeats.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+struct factory {
+    const char *name;
+    void (*build)(const char *argument); /* NULL when none was given */
+};
+
+extern const struct factory factories[];
+
+/* What the command loop does while there is no command; NULL: it waits. */
+extern void (*idle_step)(void);
+
+/* Processes that share the heap, for the READY line. */
+enum { MOST_FORKS = 2 };
+extern int fork_count, forks[MOST_FORKS];
+
+/* Runs body(1..count) on threads; when all are done, those up to `stay` wait for the end of the process. */
+void run_threads(unsigned count, unsigned stay, void (*body)(unsigned thread));
+
+/* Starts threads that never end. */
+void start_threads(unsigned count, void (*body)(unsigned thread));
+
+/* factories in files of their own */
+void build_churn(const char *argument);
+unsigned long churn_steps(void);
+void build_fill(const char *argument);
