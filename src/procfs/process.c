@@ -65,15 +65,30 @@ static int is_gone(const struct procfs *procfs, pid_t pid, int error, const char
     return has_no_memory(procfs, pid, why);
 }
 
+int process_refused(pid_t pid, const char *file, struct why *why)
+{
+    return why_set(why, -EACCES,
+                   "not permitted to read /proc/%d/%s: run as the same user (if the process is "
+                   "dumpable and has no more capabilities), or with CAP_SYS_PTRACE",
+                   pid, file);
+}
+
+/* Without CAP_SYS_PTRACE even one's own zombies are refused: what has no memory is not dumpable. */
+static bool is_without_memory(const struct procfs *procfs, pid_t pid)
+{
+    struct process_status status;
+
+    return status_read(procfs, pid, &status, NULL) == 0 && !status.has_memory;
+}
+
 int process_error(const struct procfs *procfs, pid_t pid, int error, const char *file,
                   struct why *why)
 {
     if (error == -ENOENT || error == -ESRCH)
         return is_gone(procfs, pid, error, file, why);
-    if (error == -EACCES || error == -EPERM)
-        return why_set(why, -EACCES,
-                       "not permitted to read /proc/%d/%s: run as the same user (if the process "
-                       "is dumpable and has no more capabilities), or with CAP_SYS_PTRACE",
-                       pid, file);
-    return why_set(why, error, "cannot read /proc/%d/%s: %s", pid, file, strerror(-error));
+    if (error != -EACCES && error != -EPERM)
+        return why_set(why, error, "cannot read /proc/%d/%s: %s", pid, file, strerror(-error));
+    if (is_without_memory(procfs, pid))
+        return has_no_memory(procfs, pid, why);
+    return process_refused(pid, file, why);
 }

@@ -182,8 +182,10 @@ int status_read(const struct procfs *procfs, pid_t pid, struct process_status *r
 
     if (r == -ENOENT || r == -ESRCH)
         return process_absent(procfs, pid, why);
+    if (r == -EACCES || r == -EPERM)
+        return process_refused(pid, "status", why);
     if (r < 0)
-        return process_error(procfs, pid, r, "status", why);
+        return why_set(why, r, "cannot read /proc/%d/status: %s", pid, strerror(-r));
     r = parse_status((struct text){buffer, buffer + length}, &status, &seen, why);
     if (r < 0)
         return r;

@@ -17,6 +17,9 @@
 #include "procfs/test-cmocka.h"
 #include "procfs/test-support.h"
 
+#define TIB (UINT64_C(1) << 40)
+#define GIB (UINT64_C(1) << 30)
+
 enum { ANON_PAGES = 12000, SHARED_PAGES = 3000, FILE_PAGES = 3000, HUGE_PAGES = 8 };
 
 /* Filled by the victim: what it did, so that the kernel's answer can be held against it. */
@@ -376,7 +379,8 @@ static void paths_agree_everywhere(void **state)
     }
     assert_int_equal(maps_read(real_root(), world->victim.pid, &maps, NULL), 0);
     for (size_t i = 0; i < maps.count; i++)
-        compare_paths(world, maps.items[i].range, PAGES_WANT_EXCLUSIVE, 0);
+        if (range_length(maps.items[i].range) < TIB) /* all but the address sanitizer's */
+            compare_paths(world, maps.items[i].range, PAGES_WANT_EXCLUSIVE, 0);
     maps_free(&maps);
 }
 
@@ -514,9 +518,6 @@ static void odd_ranges(void **state)
 
 /* --- vast reservations -------------------------------------------------------------------- */
 
-#define TIB (UINT64_C(1) << 40)
-#define GIB (UINT64_C(1) << 30)
-
 /* With a page without access on either side, so that the kernel cannot merge it with what lies
  * there. */
 static char *reserve(uint64_t bytes, int protection)
@@ -607,7 +608,7 @@ static void vast_ranges_may_begin_anywhere(void **state)
     uint64_t late = (uintptr_t)world->plan->touched_late;
     uint64_t first = (uintptr_t)world->plan->touched_first;
 
-    if (!world->source.has_scan)
+    if (!world->source.has_scan || !world->source.has_pfn)
         skip();
     vast_ranges_agree(world, (struct range){late + 20 * GIB, late + 100 * GIB}, 2);
     vast_ranges_agree(world, (struct range){late, late + 65 * GIB}, 1);

@@ -170,7 +170,7 @@ static int look_for(void *context)
 static int with_hidepid(const char *root, pid_t pid)
 {
     struct hidden hidden = {.pid = pid};
-    char proc[128];
+    char proc[300];
 
     snprintf(proc, sizeof proc, "%s/proc", root);
     if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||

@@ -21,11 +21,14 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
+#include "procfs/status.h"
+
 void tree_make(struct tree *tree)
 {
     const char *directory = getenv("TMPDIR");
 
-    snprintf(tree->root, sizeof tree->root, "%.40s/tree-XXXXXX", directory ? directory : "/tmp");
+    snprintf(tree->root, sizeof tree->root, "%.200s/tree-XXXXXX", directory ? directory : "/tmp");
     assert_non_null(mkdtemp(tree->root));
     assert_int_equal(procfs_open(&tree->procfs, tree->root, NULL), 0);
 }
@@ -109,6 +112,21 @@ static void victim_main(pid_t parent, int ready, int control, void (*prepare)(vo
     _exit(0);
 }
 
+/* Having told us, it still faults in the code that waits: only once it sleeps does it hold still.
+ */
+static void wait_until_asleep(pid_t pid)
+{
+    struct process_status status;
+
+    for (int i = 0; i < 10000; i++) {
+        assert_int_equal(status_read(real_root(), pid, &status, NULL), 0);
+        if (status.state == 'S')
+            return;
+        clock_sleep_ns(NS_PER_MS);
+    }
+    fail_msg("the victim does not come to rest");
+}
+
 void victim_start(struct victim *victim, void (*prepare)(void *context), void *context)
 {
     int ready[2], control[2];
@@ -129,6 +147,7 @@ void victim_start(struct victim *victim, void (*prepare)(void *context), void *c
     victim->control = control[1];
     assert_int_equal(read(ready[0], &byte, 1), 1);
     close(ready[0]);
+    wait_until_asleep(victim->pid);
 }
 
 void victim_kill(struct victim *victim)

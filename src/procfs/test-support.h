@@ -20,7 +20,7 @@
 #endif
 
 struct tree {
-    char root[64];
+    char root[256];
     struct procfs procfs;
 };
 
