@@ -36,7 +36,10 @@ static int open_heap(struct look *look, bool last, struct why *why)
             return 0;
         if (r < 0 || (r == OUTCOME_TORN && !last))
             return r;
-        look_refuse(look, why, look->heap ? "a quiet moment" : allocators[i]->name);
+        if (!look->heap)
+            look_refuse(look, why, allocators[i]->name);
+        else if (look->target.stopped)
+            look_refuse(look, why, "a quiet moment");
         look->out->allocator = allocators[i]->name;
         return 0;
     }
