@@ -324,7 +324,6 @@ static void tells_when_the_process_has_gone(void **state)
         assert_string_not_equal(why.text, "");
     }
     live_memory_close(&live);
-    live_memory_close(&live);
 }
 
 int main(void)

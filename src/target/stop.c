@@ -16,6 +16,7 @@
 
 #define STOP_LIMIT_NS   (200 * NS_PER_MS)
 #define FIRST_WAIT_NS   (20 * NS_PER_MS / 1000)
+#define FEWEST_LOOKS    50
 #define MOST_REFUSALS   16
 #define LONGEST_WAIT_NS NS_PER_MS
 
@@ -26,6 +27,7 @@ struct stopping {
     bool again;        /* in this pass a thread was new, or could not be seized */
     bool refused;      /* in this pass a thread could not be seized */
     unsigned refusals; /* passes so far with a refusal */
+    unsigned looks;    /* at all threads, so far */
 };
 
 static int vanished(const struct target *target, struct why *why)
@@ -165,34 +167,53 @@ static int seize_new_threads(struct stopping *stopping)
     return r;
 }
 
-enum seen { SEEN_NOTHING, SEEN_STOP, SEEN_EXIT };
+enum seen {
+    SEEN_NOTHING,
+    SEEN_STOP,
+    SEEN_EXIT,
+    SEEN_NONE, /* not traced by us, and no child of ours */
+};
 
 /*
  * Looks without consuming (WNOWAIT): a consumed stop forgets its signal, which would be lost if we
  * were killed before PTRACE_DETACH hands it back; unconsumed, the kernel delivers it itself
- * (ptrace_stop, exit_code).
- *
- * Exited threads are reaped, since execve in the target waits for that. Not so the leader: its exit
- * is for its parent, whom the kernel tells when the tracing thread ends; that may be ourselves.
+ * (ptrace_stop, exit_code). Stops of traced threads are told, and consumed, even by a wait that
+ * asks for exits only.
  */
-static enum seen look_at(const struct target *target, struct target_thread *thread)
+static enum seen look(pid_t tid, siginfo_t *ret_info)
 {
     siginfo_t info = {.si_pid = 0};
 
-    if (waitid(P_PID, (id_t)thread->tid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) <
-        0)
-        return SEEN_EXIT;
+    if (waitid(P_PID, (id_t)tid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) < 0)
+        return SEEN_NONE;
     if (info.si_pid == 0)
         return SEEN_NOTHING;
-    if (info.si_code == CLD_TRAPPED || info.si_code == CLD_STOPPED) {
-        int event = info.si_status >> 8;
+    *ret_info = info;
+    return info.si_code == CLD_TRAPPED || info.si_code == CLD_STOPPED ? SEEN_STOP : SEEN_EXIT;
+}
 
-        thread->signal = event ? 0 : info.si_status & 0x7f;
-        return SEEN_STOP;
-    }
-    if (thread->tid != target->pid)
-        waitid(P_PID, (id_t)thread->tid, &info, WEXITED | WNOHANG | __WALL);
-    return SEEN_EXIT;
+/*
+ * Exited threads are reaped, since an execve in the target waits for that. Not so the leader: its
+ * exit is for its parent, whom the kernel tells when the tracing thread ends; that may be
+ * ourselves.
+ */
+static enum seen look_and_reap(const struct target *target, pid_t tid, siginfo_t *ret_info)
+{
+    enum seen seen = look(tid, ret_info);
+
+    if (seen == SEEN_EXIT && tid != target->pid)
+        waitid(P_PID, (id_t)tid, ret_info, WEXITED | WNOHANG | __WALL);
+    return seen;
+}
+
+static enum seen look_at(const struct target *target, struct target_thread *thread)
+{
+    siginfo_t info;
+    enum seen seen = look_and_reap(target, thread->tid, &info);
+
+    if (seen == SEEN_STOP) /* with an event in the second byte it is our stop, else a signal's */
+        thread->signal = info.si_status >> 8 ? 0 : info.si_status & 0x7f;
+    return seen;
 }
 
 /*
@@ -207,14 +228,15 @@ static size_t look_at_all(struct stopping *stopping, bool interrupt)
     struct target *target = stopping->target;
     size_t kept = 0, running = 0;
 
+    stopping->looks++;
     for (size_t i = 0; i < target->thread_count; i++) {
         struct target_thread thread = target->threads[i];
 
         if (!thread.stopped) {
             bool lost = interrupt && ptrace(PTRACE_INTERRUPT, thread.tid, 0, 0) < 0;
-            enum seen seen = lost && errno == ESRCH ? SEEN_EXIT : look_at(target, &thread);
+            enum seen seen = lost && errno == ESRCH ? SEEN_NONE : look_at(target, &thread);
 
-            if (seen == SEEN_EXIT) {
+            if (seen == SEEN_EXIT || seen == SEEN_NONE) {
                 stopping->again = true;
                 continue;
             }
@@ -251,9 +273,14 @@ static int too_late(const struct stopping *stopping)
                                        : "");
 }
 
-static bool is_late(const struct target *target)
+/* By the clock, but not if we hardly had a chance to look: a loaded machine may have halted
+ * ourselves. */
+static bool is_late(const struct stopping *stopping)
 {
-    return target->stopped_at_ns && clock_now_ns() - target->stopped_at_ns >= STOP_LIMIT_NS;
+    const struct target *target = stopping->target;
+
+    return target->stopped_at_ns && clock_now_ns() - target->stopped_at_ns >= STOP_LIMIT_NS &&
+           stopping->looks >= FEWEST_LOOKS;
 }
 
 static int stop_seized(struct stopping *stopping)
@@ -264,7 +291,7 @@ static int stop_seized(struct stopping *stopping)
     if (!stopping->target->stopped_at_ns)
         stopping->target->stopped_at_ns = clock_now_ns();
     while (look_at_all(stopping, interrupt) > 0) {
-        if (is_late(stopping->target))
+        if (is_late(stopping))
             return too_late(stopping);
         clock_sleep_ns(wait);
         interrupt = wait >= LONGEST_WAIT_NS;
@@ -321,8 +348,7 @@ static void reap_exited(void *context)
     for (size_t i = 0; i < count; i++) {
         siginfo_t info;
 
-        if (tids[i] != target->pid)
-            waitid(P_PID, (id_t)tids[i], &info, WEXITED | WNOHANG | __WALL);
+        look_and_reap(target, tids[i], &info);
     }
 }
 
@@ -330,7 +356,7 @@ static int stop_pass(struct stopping *stopping)
 {
     int r = seize_new_threads(stopping);
 
-    if (r == 0 && is_late(stopping->target))
+    if (r == 0 && is_late(stopping))
         r = too_late(stopping);
     if (r == 0)
         r = stop_seized(stopping);
