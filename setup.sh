@@ -14,6 +14,8 @@ build_packages=(
 test_packages=(
     libcmocka-dev clang libclang-rt-dev clang-format binutils file git
     ruby nginx memcached postgresql procps
+    libjemalloc2 libjemalloc-dev libmimalloc2.0 libtcmalloc-minimal4 libgoogle-perftools4
+    musl-tools golang-go luajit default-jdk-headless
 )
 
 policy=/usr/sbin/policy-rc.d

@@ -10,7 +10,7 @@
 
 /* Neighbouring chunks share 2 * MARGIN bytes, so that every hit has what is around it in one of
  * them. */
-enum { CHUNK_BYTES = 256 << 10, MARGIN = ELF_TEXT_BYTES };
+enum { CHUNK_BYTES = 256 << 10, MARGIN = ELF_TEXT_BYTES, BUCKET_BITS = 12 };
 
 struct chunk {
     char *bytes;
@@ -36,26 +36,77 @@ static const char *text_around(const struct chunk *chunk, const char *hit, size_
     return text + (hit - start);
 }
 
-static void search_chunk(const struct chunk *chunk, struct elf_text_search *search)
+/* Which needles begin with two bytes that fall into a bucket: one look-up a byte rules nearly all
+ * of them out. */
+struct beginnings {
+    uint16_t needles[1 << BUCKET_BITS]; /* a bit each */
+};
+
+static unsigned bucket_of(uint8_t first, uint8_t second)
 {
-    size_t needle_length = strlen(search->needle), at = chunk->from;
+    return (unsigned)first << (BUCKET_BITS - 8) ^ second;
+}
+
+static bool is_wanted(const struct elf_text_search *search)
+{
+    size_t length = strlen(search->needle);
+
+    return !search->found && length > 0 && length < ELF_NEEDLE_BYTES;
+}
+
+static bool any_wanted(const struct elf_text_search *searches, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (is_wanted(&searches[i]))
+            return true;
+    return false;
+}
+
+static void index_beginnings(const struct elf_text_search *searches, size_t count,
+                             struct beginnings *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *needle = (const uint8_t *)searches[i].needle;
+
+        if (!is_wanted(&searches[i]))
+            continue;
+        for (unsigned second = 0; second < 256; second++)
+            if (needle[1] == '\0' || needle[1] == second)
+                ret->needles[bucket_of(needle[0], (uint8_t)second)] |= (uint16_t)(1u << i);
+    }
+}
+
+static void try_at(const struct chunk *chunk, size_t at, struct elf_text_search *search)
+{
+    size_t length = strlen(search->needle);
     char text[ELF_TEXT_BYTES];
 
-    if (needle_length == 0 || needle_length >= ELF_NEEDLE_BYTES)
+    if (search->found || chunk->length - at < length ||
+        memcmp(chunk->bytes + at, search->needle, length) != 0)
         return;
-    while (!search->found && at < chunk->to) {
-        const char *hit =
-            memmem(chunk->bytes + at, chunk->length - at, search->needle, needle_length);
-        if (!hit || (size_t)(hit - chunk->bytes) >= chunk->to)
-            return;
-        const char *in_text = text_around(chunk, hit, needle_length, text);
-        search->found = search->accept(search->context, text, in_text);
-        at = (size_t)(hit - chunk->bytes) + 1;
+    search->found =
+        search->accept(search->context, text, text_around(chunk, chunk->bytes + at, length, text));
+}
+
+static void search_chunk(const struct chunk *chunk, const struct beginnings *beginnings,
+                         struct elf_text_search *searches, size_t count)
+{
+    const uint8_t *bytes = (const uint8_t *)chunk->bytes;
+
+    for (size_t at = chunk->from; at < chunk->to; at++) {
+        uint8_t second = at + 1 < chunk->length ? bytes[at + 1] : 0;
+        uint16_t needles = beginnings->needles[bucket_of(bytes[at], second)];
+
+        for (size_t i = 0; needles && i < count; i++, needles >>= 1)
+            if (needles & 1)
+                try_at(chunk, at, &searches[i]);
     }
 }
 
 static int search_segment(struct elf_image *image, const struct elf_segment *segment, char *buffer,
-                          struct elf_text_search *searches, size_t count)
+                          const struct beginnings *beginnings, struct elf_text_search *searches,
+                          size_t count)
 {
     uint64_t left;
 
@@ -68,10 +119,8 @@ static int search_segment(struct elf_image *image, const struct elf_segment *seg
         chunk.to = last ? chunk.length : chunk.length - MARGIN;
         if (elf_read_file(image, segment->file_offset + at, buffer, chunk.length) != 0)
             return OUTCOME_NOT_FOUND;
-        for (size_t i = 0; i < count; i++)
-            if (!searches[i].found)
-                search_chunk(&chunk, &searches[i]);
-        if (last)
+        search_chunk(&chunk, beginnings, searches, count);
+        if (last || !any_wanted(searches, count))
             break;
     }
     return 0;
@@ -85,16 +134,20 @@ static bool is_constants(const struct elf_segment *segment, bool or_code)
 int elf_search_text(struct elf_image *image, struct elf_text_search *searches, size_t count)
 {
     auto_free char *buffer = malloc(CHUNK_BYTES);
+    struct beginnings beginnings;
     bool or_code = true;
     int r = image->elf ? 0 : OUTCOME_NOT_FOUND;
 
     if (!buffer)
         return -ENOMEM;
+    if (count > ELF_TEXT_SEARCHES_MOST)
+        return -EINVAL;
+    index_beginnings(searches, count, &beginnings);
     for (size_t i = 0; i < image->segment_count; i++)
         if (is_constants(&image->segments[i], false))
             or_code = false;
-    for (size_t i = 0; r == 0 && i < image->segment_count; i++)
+    for (size_t i = 0; r == 0 && i < image->segment_count && any_wanted(searches, count); i++)
         if (is_constants(&image->segments[i], or_code))
-            r = search_segment(image, &image->segments[i], buffer, searches, count);
+            r = search_segment(image, &image->segments[i], buffer, &beginnings, searches, count);
     return r;
 }

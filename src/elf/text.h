@@ -14,7 +14,7 @@ struct elf_text_search {
     bool found; /* set by elf_search_text; one that is set before is not looked for */
 };
 
-enum { ELF_TEXT_BYTES = 200, ELF_NEEDLE_BYTES = 32 }; /* a needle has fewer bytes than that */
+enum { ELF_TEXT_BYTES = 200, ELF_NEEDLE_BYTES = 32, ELF_TEXT_SEARCHES_MOST = 16 }; /* needles are shorter than that */
 
 /*
  * Searches the constants: read-only segments without code, or all read-only ones where the linker made no such.
