@@ -1,6 +1,8 @@
 /*
- * A heap of a given size without a book, for measuring: "fill KIND:MIB" with KIND 64, 1024 or
- * mixed. All of it is written, then every second block (at random) is freed.
+ * A heap of a given size without a book, for measuring: "fill KIND:MIB" with KIND 64, 64-merged,
+ * 1024 or mixed. All of it is written, then every second block (at random) is freed. Freed blocks
+ * of 64 bytes stay in a fastbin, one list through all of the heap, until a larger allocation has
+ * them merged.
  */
 #include <malloc.h>
 #include <stdlib.h>
@@ -40,7 +42,7 @@ void build_fill(const char *argument)
     struct link *list = NULL;
 
     if (wanted == 0 || size_of_kind(argument, &numbers) < sizeof *list)
-        fail("fill takes KIND:MIB, where KIND is 64, 1024 or mixed");
+        fail("fill takes KIND:MIB, where KIND is 64, 64-merged, 1024 or mixed");
     while (taken < wanted) {
         size_t size = size_of_kind(argument, &numbers);
         struct link *block = malloc(size);
@@ -53,4 +55,6 @@ void build_fill(const char *argument)
         taken += malloc_usable_size(block) + 8;
     }
     free_half(list, &numbers);
+    if (strstr(argument, "merged"))
+        free(malloc(70000));
 }
