@@ -10,26 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/vector.h"
-#include "procfs/pages.h"
 #include "procfs/rss.h"
 #include "procfs/smaps.h"
-#include "procfs/test-cmocka.h"
-#include "procfs/test-support.h"
-
-#define TIB (UINT64_C(1) << 40)
-#define GIB (UINT64_C(1) << 30)
-
-enum { ANON_PAGES = 12000, SHARED_PAGES = 3000, FILE_PAGES = 3000, HUGE_PAGES = 8 };
-
-/* Filled by the victim: what it did, so that the kernel's answer can be held against it. */
-struct plan {
-    char *anon, *shared, *file, *huge;
-    char *reservation, *touched_first, *touched_late;
-    uint8_t anon_state[ANON_PAGES];
-    bool has_guards;
-    char path[64];
-};
+#include "procfs/test-pages-support.h"
 
 enum done { UNTOUCHED, WRITTEN, READ, DISCARDED, GUARD, REWRITTEN_AFTER_FORK, DONE_KINDS };
 
@@ -41,12 +24,6 @@ static uint64_t next_random(uint64_t *seed)
     return *seed >> 33;
 }
 
-static void require(bool condition)
-{
-    if (!condition)
-        _exit(1);
-}
-
 static char *map_pages(size_t count, int flags, int fd)
 {
     char *at = mmap(NULL, count * PAGE_BYTES, PROT_READ | PROT_WRITE, flags, fd, 0);
@@ -54,11 +31,6 @@ static char *map_pages(size_t count, int flags, int fd)
     require(at != MAP_FAILED);
     madvise(at, count * PAGE_BYTES, MADV_NOHUGEPAGE);
     return at;
-}
-
-static void touch(volatile char *at)
-{
-    (void)*at;
 }
 
 static void make_anonymous(struct plan *plan, uint64_t *seed)
@@ -161,86 +133,12 @@ static void make_everything(void *context)
     share_with_a_child(plan);
 }
 
-struct runs {
-    struct page_run *items;
-    size_t count, capacity;
-};
-
-struct world {
-    struct plan *plan;
-    struct victim victim;
-    struct page_source source;
-};
-
-static struct plan *plan_make(void)
-{
-    struct plan *plan =
-        mmap(NULL, sizeof *plan, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-    assert_true(plan != MAP_FAILED);
-    snprintf(plan->path, sizeof plan->path, "/tmp/residue-pages-%d", getpid());
-    return plan;
-}
-
-static int setup_with(struct world *world, void (*make)(void *context))
-{
-    struct why why = {""};
-
-    world->plan = plan_make();
-    victim_start(&world->victim, make, world->plan);
-    if (page_source_open(real_root(), world->victim.pid, &world->source, &why) < 0)
-        fail_msg("%s", why.text);
-    return 0;
-}
-
 static int setup(void **state)
 {
     static struct world world;
 
     *state = &world;
-    return setup_with(&world, make_everything);
-}
-
-static int teardown(void **state)
-{
-    struct world *world = *state;
-
-    page_source_close(&world->source);
-    victim_kill(&world->victim);
-    munmap(world->plan, sizeof *world->plan);
-    return 0;
-}
-
-static void push(struct runs *runs, struct page_run run)
-{
-    assert_int_equal(vector_push(runs, run), 0);
-}
-
-static struct runs collect(const struct page_source *source, struct range range, unsigned want)
-{
-    struct page_cursor cursor;
-    struct page_run run;
-    struct runs runs = {0};
-    struct why why = {""};
-    int r;
-
-    pages_begin(&cursor, source, range, want);
-    while ((r = pages_next(&cursor, &run, &why)) > 0) {
-        const struct page_run *last = runs.count ? &runs.items[runs.count - 1] : NULL;
-
-        assert_true(run.flags != 0 && run.range.start < run.range.end);
-        assert_true((run.range.start | run.range.end) % PAGE_BYTES == 0);
-        assert_true(run.range.start >= range.start && run.range.end <= range.end);
-        if (last) {
-            assert_true(last->range.end <= run.range.start);
-            assert_true(last->range.end < run.range.start ||
-                        last->flags != run.flags); /* maximal */
-        }
-        push(&runs, run);
-    }
-    if (r < 0)
-        fail_msg("%s", why.text);
-    return runs;
+    return world_setup(&world, make_everything);
 }
 
 /* Keeps the flags of `mask` and joins what is equal then. */
@@ -256,44 +154,10 @@ static struct runs masked(struct runs runs, uint8_t mask)
         if (last && last->range.end == run.range.start && last->flags == run.flags)
             last->range.end = run.range.end;
         else if (run.flags)
-            push(&result, run);
+            runs_push(&result, run);
     }
     free(runs.items);
     return result;
-}
-
-static void assert_same(struct runs a, struct runs b)
-{
-    for (size_t i = 0; i < a.count && i < b.count; i++)
-        if (a.items[i].range.start != b.items[i].range.start ||
-            a.items[i].range.end != b.items[i].range.end || a.items[i].flags != b.items[i].flags)
-            fail_msg("run %zu: %lx-%lx %02x, but %lx-%lx %02x", i, a.items[i].range.start,
-                     a.items[i].range.end, a.items[i].flags, b.items[i].range.start,
-                     b.items[i].range.end, b.items[i].flags);
-    assert_int_equal(a.count, b.count);
-}
-
-static struct page_source without_scan(const struct page_source *source)
-{
-    struct page_source other = *source;
-
-    other.has_scan = false;
-    return other;
-}
-
-static struct range pages_at(const char *at, size_t count)
-{
-    return (struct range){(uintptr_t)at, (uintptr_t)at + count * PAGE_BYTES};
-}
-
-static uint64_t resident_bytes(struct runs runs)
-{
-    uint64_t bytes = 0;
-
-    for (size_t i = 0; i < runs.count; i++)
-        if (page_is_resident(runs.items[i].flags))
-            bytes += range_length(runs.items[i].range);
-    return bytes;
 }
 
 /* What the plan says that the flags of an anonymous page must be. */
@@ -357,9 +221,9 @@ static void compare_paths(struct world *world, struct range range, unsigned want
 
     if (!world->source.has_scan || !world->source.has_pfn)
         skip();
-    a = masked(collect(&world->source, range, want), mask);
-    b = masked(collect(&other, range, want), mask);
-    assert_same(a, b);
+    a = masked(runs_collect(&world->source, range, want), mask);
+    b = masked(runs_collect(&other, range, want), mask);
+    assert_same_runs(a, b);
     assert_true(a.count >= at_least);
     free(a.items);
     free(b.items);
@@ -409,7 +273,7 @@ static void whole_address_space_sums_to_rss(void **state)
     struct world *world = *state;
     struct smaps_rollup rollup;
     struct range all = {0, UINT64_MAX};
-    struct runs runs = collect(&world->source, all, PAGES_PLAIN);
+    struct runs runs = runs_collect(&world->source, all, PAGES_PLAIN);
 
     assert_int_equal(smaps_rollup_read(real_root(), world->victim.pid, &rollup, NULL), 0);
     assert_int_equal(resident_bytes(runs), rollup.rss_bytes);
@@ -432,7 +296,7 @@ static void fallback_sums_to_rss(void **state)
 
     if (!other.has_pfn || HAS_ADDRESS_SANITIZER)
         skip();
-    runs = collect(&other, (struct range){0, UINT64_MAX}, PAGES_PLAIN);
+    runs = runs_collect(&other, (struct range){0, UINT64_MAX}, PAGES_PLAIN);
     assert_int_equal(smaps_rollup_read(real_root(), world->victim.pid, &rollup, NULL), 0);
     assert_int_equal(resident_bytes(runs), rollup.rss_bytes);
     free(runs.items);
@@ -468,9 +332,10 @@ static void finds_the_huge_zero_page_without_help(void **state)
         skip();
     other.scan_misses_huge_zero = true;
     for (unsigned want = 0; want <= PAGES_WANT_EXCLUSIVE; want++) {
-        struct runs a = collect(&world->source, range, want), b = collect(&other, range, want);
+        struct runs a = runs_collect(&world->source, range, want),
+                    b = runs_collect(&other, range, want);
 
-        assert_same(a, b);
+        assert_same_runs(a, b);
         free(a.items);
         free(b.items);
     }
@@ -486,9 +351,9 @@ static void reading_changes_nothing(void **state)
                      0);
     check_anonymous(world, &world->source);
     check_anonymous(world, &other);
-    free(collect(&world->source, (struct range){0, UINT64_MAX}, PAGES_WANT_EXCLUSIVE).items);
+    free(runs_collect(&world->source, (struct range){0, UINT64_MAX}, PAGES_WANT_EXCLUSIVE).items);
     if (!HAS_ADDRESS_SANITIZER)
-        free(collect(&other, (struct range){0, UINT64_MAX}, PAGES_WANT_EXCLUSIVE).items);
+        free(runs_collect(&other, (struct range){0, UINT64_MAX}, PAGES_WANT_EXCLUSIVE).items);
     assert_int_equal(rss_read(real_root(), world->victim.pid, RSS_FROM_SMAPS_ROLLUP, &after, NULL),
                      0);
     assert_int_equal(before.rss_bytes, after.rss_bytes);
@@ -511,152 +376,9 @@ static void odd_ranges(void **state)
     struct page_source other = without_scan(&world->source);
 
     for (size_t i = 0; i < sizeof empty / sizeof *empty; i++) {
-        assert_null(collect(&world->source, empty[i], PAGES_WANT_EXCLUSIVE).items);
-        assert_null(collect(&other, empty[i], PAGES_WANT_EXCLUSIVE).items);
+        assert_null(runs_collect(&world->source, empty[i], PAGES_WANT_EXCLUSIVE).items);
+        assert_null(runs_collect(&other, empty[i], PAGES_WANT_EXCLUSIVE).items);
     }
-}
-
-/* --- vast reservations -------------------------------------------------------------------- */
-
-/* With a page without access on either side, so that the kernel cannot merge it with what lies
- * there. */
-static char *reserve(uint64_t bytes, int protection)
-{
-    char *at = mmap(NULL, bytes + 2 * PAGE_BYTES, PROT_NONE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    require(at != MAP_FAILED);
-    require(mprotect(at + PAGE_BYTES, bytes, protection) == 0);
-    madvise(at + PAGE_BYTES, bytes, MADV_NOHUGEPAGE);
-    return at + PAGE_BYTES;
-}
-
-static void make_vast(void *context)
-{
-    struct plan *plan = context;
-    char *writable = reserve(16 * TIB, PROT_READ | PROT_WRITE);
-
-    plan->reservation = reserve(16 * TIB, PROT_NONE);
-    plan->touched_first = writable;
-    for (size_t i = 0; i < 1000; i++)
-        writable[i * 3 * PAGE_BYTES] = 1;
-    plan->touched_late = reserve(100 * GIB, PROT_READ | PROT_WRITE);
-    plan->touched_late[0] = 1;
-    plan->touched_late[100 * GIB - 1] = 1;
-    plan->touched_late[70 * GIB] = 1;
-    for (uint64_t i = 1; i <= 4; i++)
-        touch(plan->touched_late + i * GIB); /* the zero page, which smaps does not count */
-}
-
-static int setup_vast(void **state)
-{
-    static struct world world;
-
-    *state = &world;
-    return setup_with(&world, make_vast);
-}
-
-/* Read calls that this process has made so far. */
-static uint64_t reads_made(void)
-{
-    FILE *file = fopen("/proc/self/io", "re");
-    uint64_t reads = 0;
-    char line[100];
-
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "syscr: %lu", &reads) == 1)
-            break;
-    if (file)
-        fclose(file);
-    return reads;
-}
-
-static void vast_ranges_agree(struct world *world, struct range range, uint64_t expected_pages)
-{
-    struct page_source other = without_scan(&world->source);
-    struct runs a = collect(&world->source, range, PAGES_PLAIN);
-    struct runs b = collect(&other, range, PAGES_PLAIN);
-
-    assert_same(a, b);
-    if (expected_pages)
-        assert_int_equal(resident_bytes(a), expected_pages * PAGE_BYTES);
-    free(a.items);
-    free(b.items);
-}
-
-/* Entry by entry, 16 TiB would be four million reads of a thousand entries. */
-static void vast_reservations_are_not_read_entry_by_entry(void **state)
-{
-    struct world *world = *state;
-    struct plan *plan = world->plan;
-    uint64_t before = reads_made();
-
-    if (!world->source.has_scan || !world->source.has_pfn)
-        skip();
-    vast_ranges_agree(world, pages_at(plan->reservation, 16 * TIB / PAGE_BYTES), 0);
-    vast_ranges_agree(world, pages_at(plan->touched_first, 16 * TIB / PAGE_BYTES), 1000);
-    vast_ranges_agree(world, pages_at(plan->touched_late, 100 * GIB / PAGE_BYTES), 3);
-    if (!HAS_ADDRESS_SANITIZER) /* whose own reservation holds pages at both ends */
-        vast_ranges_agree(world, (struct range){0, UINT64_MAX}, 0);
-    assert_in_range(reads_made() - before, 1, 120000); /* 100 GiB are 25,600 */
-}
-
-/* Wherever a mapping is entered and left, no page may be lost. */
-static void vast_ranges_may_begin_anywhere(void **state)
-{
-    struct world *world = *state;
-    uint64_t late = (uintptr_t)world->plan->touched_late;
-    uint64_t first = (uintptr_t)world->plan->touched_first;
-
-    if (!world->source.has_scan || !world->source.has_pfn)
-        skip();
-    vast_ranges_agree(world, (struct range){late + 20 * GIB, late + 100 * GIB}, 2);
-    vast_ranges_agree(world, (struct range){late, late + 65 * GIB}, 1);
-    vast_ranges_agree(world, (struct range){first + PAGE_BYTES, first + 70 * GIB}, 999);
-}
-
-static void without_pfn_nothing_is_lost(void **state)
-{
-    struct world *world = *state;
-    struct page_source other = without_scan(&world->source);
-    uint64_t late = (uintptr_t)world->plan->touched_late;
-    struct runs runs;
-
-    other.has_pfn = false;
-    runs = collect(&other, (struct range){late, late + 100 * GIB}, PAGES_PLAIN);
-    assert_int_equal(resident_bytes(runs), 7 * PAGE_BYTES); /* zero pages cannot be told then */
-    free(runs.items);
-}
-
-/* More stretches than the cursor holds. */
-static void make_many_stretches(void *context)
-{
-    struct plan *plan = context;
-
-    plan->reservation = reserve(2 * TIB, PROT_NONE);
-    for (uint64_t i = 0; i < 500; i++) {
-        char *at = plan->reservation + i * 4 * GIB + i * PAGE_BYTES;
-
-        require(mprotect(at, 7 * PAGE_BYTES, PROT_READ | PROT_WRITE) == 0);
-        at[2 * PAGE_BYTES] = at[4 * PAGE_BYTES] = at[6 * PAGE_BYTES] = 1;
-    }
-}
-
-static int setup_many(void **state)
-{
-    static struct world world;
-
-    *state = &world;
-    return setup_with(&world, make_many_stretches);
-}
-
-static void many_stretches(void **state)
-{
-    struct world *world = *state;
-
-    if (!world->source.has_scan)
-        skip();
-    vast_ranges_agree(world, pages_at(world->plan->reservation, 2 * TIB / PAGE_BYTES), 1500);
 }
 
 /* --- gone --------------------------------------------------------------------------------- */
@@ -764,7 +486,7 @@ static void decodes_a_fake_pagemap(void **state)
     assert_false(source.has_scan || source.has_pfn);
     assert_int_equal(pages_flags(&source, 0, 11, flags, NULL), 0);
     assert_memory_equal(flags, expected, sizeof expected);
-    runs = collect(&source, (struct range){0, 11 * PAGE_BYTES}, PAGES_PLAIN);
+    runs = runs_collect(&source, (struct range){0, 11 * PAGE_BYTES}, PAGES_PLAIN);
     assert_int_equal(runs.count, 5);
     assert_true(runs.items[0].range.end ==
                 4 * PAGE_BYTES); /* joined when nobody asks for EXCLUSIVE */
@@ -779,9 +501,7 @@ static void decodes_a_fake_pagemap(void **state)
 
 int main(void)
 {
-#define MIXED(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-#define VAST(test)  cmocka_unit_test_setup_teardown(test, setup_vast, teardown)
-#define MANY(test)  cmocka_unit_test_setup_teardown(test, setup_many, teardown)
+#define MIXED(test) cmocka_unit_test_setup_teardown(test, setup, world_teardown)
     const struct CMUnitTest tests[] = {
         MIXED(scan_is_used_where_it_exists),
         MIXED(each_path_tells_what_was_done),
@@ -793,10 +513,6 @@ int main(void)
         MIXED(finds_the_huge_zero_page_without_help),
         MIXED(reading_changes_nothing),
         MIXED(odd_ranges),
-        VAST(vast_reservations_are_not_read_entry_by_entry),
-        VAST(vast_ranges_may_begin_anywhere),
-        VAST(without_pfn_nothing_is_lost),
-        MANY(many_stretches),
         cmocka_unit_test(tells_that_the_process_has_gone),
         cmocka_unit_test(tells_that_another_program_runs),
         cmocka_unit_test(decodes_a_fake_pagemap),
