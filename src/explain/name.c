@@ -30,7 +30,7 @@ int name_unexplained(struct look *look, struct why *why)
                                     .maps = &look->maps,
                                     .memory = memory,
                                     .heap = look->heap,
-                                    .stacks_known = look->out->stopped};
+                                    .stacks_known = look->out->stopped && look->stacks.unknown == 0};
     int r = owners_recognise(&look->images, &look->maps, memory, &owners);
 
     if (r == 0)
