@@ -63,6 +63,7 @@ def check(victim):
     check_order(chunks)
     info = victim.info()
     tap.equal("mmapped chunks and their bytes", (len(mappings), sum(mappings)), (info["hblks"], info["hblkhd"]))
+    tap.equal("bytes of all arenas", sum(size for _, size, _, mmapped in chunks if not mmapped), info["arena"])
     by_address = {chunk[0]: chunk for chunk in chunks}
     for block in blocks:
         check_block(*block, by_address)
@@ -71,6 +72,8 @@ def check(victim):
     states = Counter(state for _, _, state, _ in chunks)
     tap.note(f"{len(blocks)} blocks; " + ", ".join(f"{count} {state}" for state, count in sorted(states.items())))
     assert states["unknown"] == 0, states
+    # A thread's cache, its arena's head, and heads of further heaps.
+    assert states["metadata"] <= 1 + 2 * THREADS.get(victim.heap, 0) + 3, states
     victim.command("check")
 
 
