@@ -27,7 +27,8 @@ int why_prefix(struct why *why, int error, const char *format, ...)
     va_start(args, format);
     length = vsnprintf(why->text, sizeof why->text, format, args);
     va_end(args);
-    if (length >= 0 && (size_t)length < sizeof why->text)
-        snprintf(why->text + length, sizeof why->text - (size_t)length, ": %s", old);
+    if (length >= 0 && (size_t)length + 2 < sizeof why->text)
+        snprintf(why->text + length, sizeof why->text - (size_t)length, ": %.*s",
+                 (int)(sizeof why->text - (size_t)length - 3), old);
     return error;
 }
