@@ -70,7 +70,8 @@ static int not_permitted(const struct target *target, struct why *why)
                        scope > 2 ? ", on a system that was started with a lower one"
                                  : " or with CAP_SYS_PTRACE");
     return why_set(why, -EPERM,
-                   "process %d (%s) may not be stopped: be its user or root, with CAP_SYS_PTRACE",
+                   "process %d (%s) may not be traced, so not be stopped: be its user or root with "
+                   "CAP_SYS_PTRACE, where no seccomp filter forbids ptrace (containers have one)",
                    (int)target->pid, target->status.comm);
 }
 
@@ -288,7 +289,7 @@ static int stop_seized(struct stopping *stopping)
     uint64_t wait = FIRST_WAIT_NS;
     bool interrupt = true;
 
-    if (!stopping->target->stopped_at_ns)
+    if (!stopping->target->stopped_at_ns && stopping->target->thread_count)
         stopping->target->stopped_at_ns = clock_now_ns();
     while (look_at_all(stopping, interrupt) > 0) {
         if (is_late(stopping))
