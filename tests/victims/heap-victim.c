@@ -146,7 +146,7 @@ static int touch_object(struct dl_phdr_info *info, size_t size, void *context)
     return 0;
 }
 
-static void touch_stack(void)
+__attribute__((noinline)) static void touch_stack(void)
 {
     volatile char stack[STACK_BYTES];
 

@@ -6,7 +6,7 @@
 
 /* Lines are short, the buffer is on the stack, and integers and strings need no memory to be
  * printed. */
-static void say_line(const char *format, va_list arguments)
+__attribute__((format(printf, 1, 0))) static void say_line(const char *format, va_list arguments)
 {
     char line[512];
     int length = vsnprintf(line, sizeof line - 1, format, arguments);
