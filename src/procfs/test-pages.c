@@ -294,8 +294,10 @@ static void fallback_sums_to_rss(void **state)
     struct smaps_rollup rollup;
     struct runs runs;
 
-    if (!other.has_pfn || HAS_ADDRESS_SANITIZER)
+    if (!other.has_pfn || HAS_ADDRESS_SANITIZER) {
+        print_message("needs page frame numbers (CAP_SYS_ADMIN), and no sanitizer's shadow memory\n");
         skip();
+    }
     runs = runs_collect(&other, (struct range){0, UINT64_MAX}, PAGES_PLAIN);
     assert_int_equal(smaps_rollup_read(real_root(), world->victim.pid, &rollup, NULL), 0);
     assert_int_equal(resident_bytes(runs), rollup.rss_bytes);

@@ -3,7 +3,7 @@
 import kernel
 import residue
 import tap
-from victims import GLIBCS, HUGE_TUNABLE, Victim, for_each_heap
+from victims import HUGE_GLIBCS, HUGE_TUNABLE, Victim, for_each_heap
 
 TOUCHED_STACK = 256 * 1024   # heap-victim has used that much of its stack once
 
@@ -96,8 +96,6 @@ def zeros_in_huge_pages_are_told():
 
 
 def zeros_in_live_blocks_are_told(glibc):
-    if glibc == "2.31":
-        raise tap.Skip("glibc.malloc.hugetlb exists since 2.35")
     with Victim("huge-heap", glibc=glibc, **HUGE_TUNABLE) as victim:
         if not huge_bytes(victim.pid):
             raise tap.Skip("this kernel gave no huge pages to the heap")
@@ -132,4 +130,4 @@ tap.run(for_each_heap(the_ledger_is_right) + [
     ("zeros in huge pages are told", zeros_in_huge_pages_are_told),
     ("zeros in small pages are told when asked for", zeros_in_small_pages_are_told_when_asked_for),
     ("settings are told", settings_are_told),
-] + [(f"huge-heap, glibc {glibc}", lambda glibc=glibc: zeros_in_live_blocks_are_told(glibc)) for glibc in GLIBCS])
+] + [(f"huge-heap, glibc {glibc}", lambda glibc=glibc: zeros_in_live_blocks_are_told(glibc)) for glibc in HUGE_GLIBCS])

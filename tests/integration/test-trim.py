@@ -3,7 +3,7 @@
 import kernel
 import residue
 import tap
-from victims import GLIBCS, HUGE_TUNABLE, Victim, for_each_heap
+from victims import HUGE_GLIBCS, HUGE_TUNABLE, Victim, for_each_heap
 
 
 def check(victim):
@@ -34,8 +34,6 @@ def with_settings(name, **environment):
 
 
 def with_huge_pages(glibc):
-    if glibc == "2.31":
-        raise tap.Skip("glibc.malloc.hugetlb exists since 2.35")
     with Victim("huge-heap", glibc=glibc, **HUGE_TUNABLE) as victim:
         check(victim)
 
@@ -46,4 +44,4 @@ tap.run(for_each_heap(prediction_holds) + [
     with_settings("never trimmed", MALLOC_TRIM_THRESHOLD_="-1"),
     with_settings("no mmapped chunks", MALLOC_MMAP_MAX_="0"),
     with_settings("a large pad", MALLOC_TOP_PAD_="10000000"),
-] + [(f"huge-heap, glibc {glibc}", lambda glibc=glibc: with_huge_pages(glibc)) for glibc in GLIBCS])
+] + [(f"huge-heap, glibc {glibc}", lambda glibc=glibc: with_huge_pages(glibc)) for glibc in HUGE_GLIBCS])

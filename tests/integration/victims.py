@@ -14,6 +14,7 @@ SOURCE_ROOT = Path(os.environ["SOURCE_ROOT"])
 CACHE = Path(os.environ["TEST_CACHE"])
 SOURCES = sorted((SOURCE_ROOT / "tests/victims").glob("*.c"))
 GLIBCS = ["system", "2.31", "2.41"]
+HUGE_GLIBCS = [glibc for glibc in GLIBCS if glibc != "2.31"]   # glibc.malloc.hugetlb exists since 2.35
 
 # Heaps that hold still.
 HEAPS = ["quiet", "threads-few-survivors", "small-fastbins", "one-kib-half", "tops", "arena-multi-heap",
