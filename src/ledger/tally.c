@@ -168,6 +168,9 @@ static int tally_take(struct span_sink *sink, const struct page_window *window,
 {
     struct tally_sink *tally = tally_of(sink);
     bool zeros = has_zero_content(window);
+    struct range all = {spans[0].start, spans[count - 1].start + spans[count - 1].length};
+    bool resident =
+        window_resident_bytes(window, all) == range_length(all); /* so is every part of it */
 
     for (size_t i = 0; i < count;) {
         enum account account = account_of(spans[i].state);
@@ -183,7 +186,8 @@ static int tally_take(struct span_sink *sink, const struct page_window *window,
             count_span(&tally->tally, &spans[i]);
             run.end += spans[i++].length;
         }
-        add_account(&tally->tally, account, window_resident_bytes(window, run));
+        add_account(&tally->tally, account,
+                    resident ? range_length(run) : window_resident_bytes(window, run));
         if (account == ACCOUNT_HEAP_LIVE && zeros)
             tally->tally.live_zero_bytes += zero_bytes(window, run);
     }

@@ -4,6 +4,9 @@
  */
 #pragma once
 
+#include <stdbool.h>
+#include <string.h>
+
 #include "mem/memory.h"
 
 enum { CACHE_LINES = 4096, CACHE_BLOCK_PAGES = 1024 };
@@ -25,6 +28,17 @@ struct memory_cache {
 /* Release with memory_cache_close. -ENOMEM. Not for use by several threads. */
 int memory_cache_open(struct memory_cache *ret, struct memory *memory) must_check;
 void memory_cache_close(struct memory_cache *cache);
+
+/* Whether the aligned word at `address` is held already; then it is read. */
+static inline bool memory_cache_peek(const struct memory_cache *cache, remote_addr address, uint64_t *ret_word)
+{
+    size_t line = (size_t)(address / PAGE_BYTES % CACHE_LINES);
+
+    if (cache->tags[line] != align_down(address, PAGE_BYTES))
+        return false;
+    memcpy(ret_word, cache->bytes + line * PAGE_BYTES + address % PAGE_BYTES, sizeof *ret_word);
+    return true;
+}
 
 /* As memory_read; valid only while the process stays stopped. */
 int memory_cache_read(struct memory_cache *cache, remote_addr address, void *buffer, size_t length,

@@ -113,6 +113,8 @@ static int close_run(struct trim_sink *sink, const struct page_window *window)
         sink->head = sink->run;
         return 0;
     }
+    if (!sink->run.has_top && range_length(sink->run.range) < PAGE_BYTES + CHUNK_KEEPS)
+        return 0; /* holds no whole page behind its links */
     return count_pages(sink, window, pages_of(sink, &sink->run));
 }
 

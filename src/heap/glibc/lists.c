@@ -17,30 +17,52 @@ struct list_reader {
     const struct heap_view *view;
     struct glibc *glibc;
     struct memory_cache cache;
+    struct range region; /* the one that the last link led into */
 };
 
-static bool is_link(struct glibc *glibc, uint64_t value)
+static bool is_link(struct list_reader *reader, uint64_t value)
 {
-    return value == 0 || (value % CHUNK_ALIGNMENT == 0 && glibc_region_at(glibc, value));
+    const struct heap_region *region;
+
+    if (value == 0)
+        return true;
+    if (value % CHUNK_ALIGNMENT)
+        return false;
+    if (range_has(reader->region, value))
+        return true;
+    region = glibc_region_at(reader->glibc, value);
+    if (region)
+        reader->region = region->range;
+    return region;
 }
 
 /* Safe-linking stores a link xor its own address >> 12. Which form it is shows at the first link
  * ever met. */
-static int decode_link(struct glibc *glibc, remote_addr field, uint64_t stored,
+static void learn_links(struct list_reader *reader, remote_addr field, uint64_t stored)
+{
+    bool plain_fits = is_link(reader, stored),
+         mangled_fits = is_link(reader, stored ^ (field >> 12));
+
+    if (plain_fits == mangled_fits)
+        return;
+    reader->glibc->links_mangled = mangled_fits;
+    reader->glibc->links_known = true;
+}
+
+static int decode_link(struct list_reader *reader, remote_addr field, uint64_t stored,
                        remote_addr *ret_link, struct why *why)
 {
-    uint64_t revealed = stored ^ (field >> 12);
-    bool plain_fits = is_link(glibc, stored), mangled_fits = is_link(glibc, revealed);
+    const struct glibc *glibc = reader->glibc;
+    remote_addr link;
 
-    if (!glibc->links_known && plain_fits != mangled_fits) {
-        glibc->links_mangled = mangled_fits;
-        glibc->links_known = true;
-    }
-    if (glibc->links_known && (glibc->links_mangled ? mangled_fits : plain_fits)) {
-        *ret_link = glibc->links_mangled ? revealed : stored;
-        return 0;
-    }
-    return why_set(why, OUTCOME_TORN, "a free list's link at 0x%" PRIx64 " leads nowhere", field);
+    if (!glibc->links_known)
+        learn_links(reader, field, stored);
+    link = glibc->links_mangled ? stored ^ (field >> 12) : stored;
+    if (!glibc->links_known || !is_link(reader, link))
+        return why_set(why, OUTCOME_TORN, "a free list's link at 0x%" PRIx64 " leads nowhere",
+                       field);
+    *ret_link = link;
+    return 0;
 }
 
 /* The link in the list node whose link field is at `field`. */
@@ -48,11 +70,14 @@ static int read_link(struct list_reader *reader, remote_addr field, remote_addr 
                      struct why *why)
 {
     uint64_t stored;
-    int r = memory_cache_read(&reader->cache, field, &stored, sizeof stored, why);
 
-    if (r)
-        return r == OUTCOME_UNREADABLE ? why_prefix(why, OUTCOME_TORN, "a free list") : r;
-    return decode_link(reader->glibc, field, stored, ret_link, why);
+    if (!memory_cache_peek(&reader->cache, field, &stored)) {
+        int r = memory_cache_read(&reader->cache, field, &stored, sizeof stored, why);
+
+        if (r)
+            return r == OUTCOME_UNREADABLE ? why_prefix(why, OUTCOME_TORN, "a free list") : r;
+    }
+    return decode_link(reader, field, stored, ret_link, why);
 }
 
 /*
@@ -66,7 +91,7 @@ static int read_tcache_bin(struct list_reader *reader, unsigned bin, unsigned co
     while (entry) {
         int r;
 
-        if (!is_link(reader->glibc, entry) || ++seen > count + 1)
+        if (!is_link(reader, entry) || ++seen > count + 1)
             return why_set(why, OUTCOME_TORN, "a tcache list of %u chunks does not end", count);
         r = chunk_marks_add(&reader->glibc->marks,
                             (struct chunk_mark){.chunk = entry - CHUNK_HEADER_BYTES,
@@ -125,7 +150,7 @@ static int read_fastbin(struct list_reader *reader, struct arena_detail *detail,
     while (chunk) {
         int r;
 
-        if (!is_link(glibc, chunk))
+        if (!is_link(reader, chunk))
             return why_set(why, OUTCOME_TORN, "a fastbin leads nowhere");
         r = chunk_set_add(&glibc->fastbin, chunk);
         if (r)

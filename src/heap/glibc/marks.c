@@ -67,6 +67,10 @@ static int leaf_for(struct chunk_set *set, uint64_t index, uint8_t **ret_bits)
 {
     size_t slot;
 
+    if (set->last.bits && set->last.index == index) {
+        *ret_bits = set->last.bits;
+        return 0;
+    }
     if (set->leaf_count * 2 >= set->slot_count) {
         int r = grow(set);
 
@@ -82,7 +86,8 @@ static int leaf_for(struct chunk_set *set, uint64_t index, uint8_t **ret_bits)
         set->slots[slot] = (struct chunk_set_leaf){.index = index, .bits = bits};
         set->leaf_count++;
     }
-    *ret_bits = set->slots[slot].bits;
+    set->last = set->slots[slot];
+    *ret_bits = set->last.bits;
     return 0;
 }
 

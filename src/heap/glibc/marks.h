@@ -42,6 +42,7 @@ struct chunk_set_leaf {
 struct chunk_set {
     struct chunk_set_leaf *slots; /* open addressing */
     size_t slot_count, leaf_count;
+    struct chunk_set_leaf last;   /* added to last: lists stay in one leaf for long */
 };
 
 /* 0, -ENOMEM, or OUTCOME_TORN when a chunk in the same 32 bytes is there already (a list that loops). */
