@@ -10,6 +10,9 @@
 #include "explain/look.h"
 #include "heap/fan.h"
 
+/* Half a second of reading, at 17 GB/s from huge pages. */
+#define CONTENT_LIMIT_BYTES (UINT64_C(8) << 30)
+
 /* Whether any of `range` lies in locked memory. */
 static bool is_locked(const void *context, struct range range)
 {
@@ -88,6 +91,15 @@ static int claimed_regions(const struct look *look, struct heap_regions *ret)
     return r;
 }
 
+static void refuse_unread(struct look *look)
+{
+    struct why reason;
+
+    why_set(&reason, 0, "%s in huge pages was not searched for zeros, to keep the pause short",
+            format_bytes(look->pieces.unread_bytes).text);
+    look_refuse(look, &reason, "zero pages");
+}
+
 static int add_mappings(struct look *look, struct why *why)
 {
     struct heap_regions claimed;
@@ -100,12 +112,15 @@ static int add_mappings(struct look *look, struct why *why)
         .images = &look->images,
         .stacks = look->target.stopped ? &look->stacks : NULL,
         .regions = &claimed,
+        .content_limit = CONTENT_LIMIT_BYTES,
         .scan_small = look->options.scan_small,
     };
 
     if (r == 0)
         r = ledger_add_mappings(&view, &look->out->ledger, &look->pieces, why);
     free(claimed.items);
+    if (r == 0 && look->pieces.unread_bytes)
+        refuse_unread(look);
     return r;
 }
 

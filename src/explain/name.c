@@ -1,4 +1,5 @@
-/* Whose the unexplained bytes are. Done when the process runs again: names come from files and a few samples. */
+/* Whose the unexplained bytes are. Done when the process runs again: names come from files and a
+ * few samples. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,8 @@ static int name_allocator(struct look *look, struct memory *memory)
     struct owners owners = {0};
     int r = allocators_recognise(&look->images, memory, &owners);
 
-    if (r == 0 && owners.count == 1 && (owners.glibc == GLIBC_UNUSED || owners.glibc == GLIBC_ABSENT)) {
+    if (r == 0 && owners.count == 1 &&
+        (owners.glibc == GLIBC_UNUSED || owners.glibc == GLIBC_ABSENT)) {
         out->allocator = owners.items[0].name;
         memcpy(out->allocator_version, owners.items[0].version, sizeof out->allocator_version);
     }
@@ -30,7 +32,8 @@ int name_unexplained(struct look *look, struct why *why)
                                     .maps = &look->maps,
                                     .memory = memory,
                                     .heap = look->heap,
-                                    .stacks_known = look->out->stopped && look->stacks.unknown == 0};
+                                    .stacks_known =
+                                        look->out->stopped && look->stacks.unknown == 0};
     int r = owners_recognise(&look->images, &look->maps, memory, &owners);
 
     if (r == 0)

@@ -46,6 +46,7 @@ struct unexplained_piece {
 struct unexplained_pieces {
     struct unexplained_piece *items;
     size_t count, capacity;
+    uint64_t unread_bytes; /* mapped by huge pages and not tested for zeros: more than content_limit */
 };
 
 /* What the mapping pass looks at. All borrowed. */
@@ -57,6 +58,7 @@ struct ledger_view {
     const struct elf_images *images;   /* where .bss ends; may be empty */
     const struct thread_stacks *stacks; /* NULL: not stopped, so no stack pointer is known */
     const struct heap_regions *regions; /* claimed by a decoder; NULL for none. Refused ones are not claimed */
+    uint64_t content_limit;            /* bytes in huge pages whose content is read at most: it costs a pause */
     bool scan_small;                   /* also read pages mapped small, to tell zero ones */
 };
 

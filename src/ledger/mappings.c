@@ -26,6 +26,7 @@ struct pass {
     bool file_is_shmem;
     remote_addr bss_end; /* of an anonymous mapping: below it is .bss */
     uint8_t *buffer;     /* BATCH_PAGES pages, for content */
+    uint64_t read_bytes; /* content of huge pages so far */
 };
 
 static void add(struct pass *pass, enum account account, uint64_t bytes)
@@ -107,15 +108,29 @@ static int count_zero_pages(struct pass *pass, struct range pages, uint8_t flags
     return 0;
 }
 
+/* Whether content is to be read: in huge pages up to the limit, in small ones when asked for. */
+static bool reads_content(struct pass *pass, struct range pages, bool huge)
+{
+    if (!pass->view->memory || pages.start % PAGE_BYTES || pages.end % PAGE_BYTES)
+        return false;
+    if (!huge)
+        return pass->view->scan_small;
+    if (range_length(pages) > pass->view->content_limit - pass->read_bytes) {
+        pass->pieces->unread_bytes += range_length(pages);
+        return false;
+    }
+    pass->read_bytes += range_length(pages);
+    return true;
+}
+
 /* Private anonymous pages that nobody claims: what of them is all zero, and the rest. */
 static int add_unclaimed(struct pass *pass, struct range pages, uint8_t flags, struct why *why)
 {
     bool huge = flags & PAGE_HUGE;
-    bool whole = pages.start % PAGE_BYTES == 0 && pages.end % PAGE_BYTES == 0;
     uint64_t zero = 0;
     int r = 0;
 
-    if (pass->view->memory && whole && (huge || pass->view->scan_small))
+    if (reads_content(pass, pages, huge))
         r = count_zero_pages(pass, pages, flags, &zero, why);
     if (r)
         return r;

@@ -295,7 +295,8 @@ static void fallback_sums_to_rss(void **state)
     struct runs runs;
 
     if (!other.has_pfn || HAS_ADDRESS_SANITIZER) {
-        print_message("needs page frame numbers (CAP_SYS_ADMIN), and no sanitizer's shadow memory\n");
+        print_message(
+            "needs page frame numbers (CAP_SYS_ADMIN), and no sanitizer's shadow memory\n");
         skip();
     }
     runs = runs_collect(&other, (struct range){0, UINT64_MAX}, PAGES_PLAIN);

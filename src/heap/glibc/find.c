@@ -17,6 +17,9 @@ enum {
     CANDIDATE_LIMIT = 16,
 };
 
+/* No program's data segment is larger; a file that somebody mapped to write to may well be. */
+#define DATA_LIMIT_BYTES (UINT64_C(1) << 28)
+
 struct candidate {
     remote_addr address;
     const struct state_layout *state;
@@ -152,6 +155,16 @@ static int choose(struct search *search, struct glibc *glibc, struct why *why)
     return 0;
 }
 
+/* A writable segment of an image. Without images (a fake process), any writable file mapping. */
+static bool may_hold_arena(const struct heap_view *view, const struct vma *vma)
+{
+    if (!vma->writable || vma->shared || vma_is_anonymous(vma) || vma_is_special(vma) ||
+        range_length(vma->range) > DATA_LIMIT_BYTES)
+        return false;
+    return !view->images || view->images->count == 0 ||
+           elf_images_find(view->images, vma->range.start);
+}
+
 int glibc_find_main_arena(const struct heap_view *view, struct glibc *glibc, struct why *why)
 {
     struct search search = {.view = view};
@@ -163,7 +176,7 @@ int glibc_find_main_arena(const struct heap_view *view, struct glibc *glibc, str
         const struct vma *vma = &view->maps->items[i];
         int r;
 
-        if (!vma->writable || vma->shared || vma_is_anonymous(vma) || vma_is_special(vma))
+        if (!may_hold_arena(view, vma))
             continue;
         r = search_range(&search, vma->range, buffer, why);
         if (r)

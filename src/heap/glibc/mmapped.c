@@ -14,11 +14,16 @@
 
 enum { SCAN_PAGES = 256 };
 
+/* The process may be stopped meanwhile: what is not found in this much memory is told to be
+ * missing. */
+#define SCAN_LIMIT_BYTES (UINT64_C(1) << 30)
+
 struct mmapped_search {
     const struct heap_view *view;
     struct glibc *glibc;
     struct heap_regions found;
     uint64_t bytes;
+    uint64_t scanned; /* bytes read page by page */
 };
 
 static bool agrees(const struct mmapped_search *search)
@@ -86,13 +91,22 @@ static bool may_hold_chunks(const struct vma *vma)
            strcmp(vma->name, "[stack]") != 0;
 }
 
+static uint64_t present_bytes(const uint8_t *flags, size_t pages)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < pages; i++)
+        bytes += flags[i] & PAGE_PRESENT ? PAGE_BYTES : 0;
+    return bytes;
+}
+
 /* Tests every page of [start, end) that is present; a hit takes its pages along. */
 static int scan_pages(struct mmapped_search *search, remote_addr start, remote_addr end,
                       uint8_t *buffer, struct why *why)
 {
     uint8_t flags[SCAN_PAGES];
 
-    while (start < end && !agrees(search)) {
+    while (start < end && !agrees(search) && search->scanned < SCAN_LIMIT_BYTES) {
         remote_addr window = start;
         size_t pages = (size_t)((end - start) >> PAGE_SHIFT);
         int r;
@@ -102,6 +116,7 @@ static int scan_pages(struct mmapped_search *search, remote_addr start, remote_a
         r = memory_page_flags(search->view->memory, window, pages, flags, why);
         if (r == 0)
             r = memory_read_pages(search->view->memory, window, pages, flags, buffer, why);
+        search->scanned += present_bytes(flags, pages);
         while (r == 0 && start < window + pages * PAGE_BYTES) {
             if (begins_chunk(buffer + (start - window), end - start))
                 r = follow_chain(search, start, end, &start);
