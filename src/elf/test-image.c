@@ -19,43 +19,9 @@
 #include "base/cleanup.h"
 #include "elf/test-file.h"
 #include "elf/test-process.h"
+#include "elf/test-self.h"
 #include "mem/fake.h"
 #include "test-victims.h"
-
-/* This very process. */
-static struct procfs procfs;
-static struct maps maps;
-static struct live_memory memory;
-static struct elf_images images;
-
-static int open_self(void **state)
-{
-    struct why why = {{0}};
-
-    assert_int_equal(procfs_open(&procfs, "/", &why), 0);
-    assert_int_equal(maps_read(&procfs, getpid(), &maps, &why), 0);
-    assert_int_equal(live_memory_open(&memory, &procfs, getpid(), &why), 0);
-    if (elf_images_open(&procfs, getpid(), &maps, &memory.memory, &images, &why) != 0)
-        fail_msg("%s", why.text);
-    return 0;
-}
-
-static int close_self(void **state)
-{
-    elf_images_close(&images);
-    live_memory_close(&memory);
-    maps_free(&maps);
-    procfs_close(&procfs);
-    return 0;
-}
-
-static struct elf_image *image_named(struct elf_images *list, const char *part, size_t skip)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (strstr(list->items[i].path, part) && skip-- == 0)
-            return &list->items[i];
-    return NULL;
-}
 
 static void test_own_images(void **state)
 {
