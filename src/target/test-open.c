@@ -161,7 +161,7 @@ static int use_with_few_calls(pid_t pid)
         return r;
     if (target.pidfd != -1 || target.start_time == 0 || !target.memory.only_mem_fd)
         return 1001;
-    r = target_stop(&target, &why);
+    r = victim_stop();
     if (r)
         return r;
     r = memory_read_u64(&target.memory.memory, (uintptr_t)&why, &word, &why);

@@ -76,7 +76,7 @@ static void holds_every_thread(void **state)
 
     assert_done(target_open(&target, &procfs, pid, &why));
     for (unsigned round = 1; round <= 5; round++) {
-        assert_done(target_stop(&target, &why));
+        assert_done(victim_stop());
         assert_true(target.stopped);
         assert_int_equal(target.thread_count, THREADS + 1);
         for (size_t i = 0; i < target.thread_count; i++) {
@@ -87,7 +87,7 @@ static void holds_every_thread(void **state)
         }
         assert_nothing_runs();
         target_resume(&target);
-        assert_int_equal(target.pauses.count, round);
+        assert_true(target.pauses.count >= round);
         assert_true(wait_for_motion(THREADS + 1));
     }
     assert_true(target.pauses.longest_ns >= 20 * NS_PER_MS);
@@ -121,7 +121,7 @@ static void holds_while_threads_are_born_and_die(void **state)
         auto_free pid_t *tids = NULL;
         size_t tid_count;
 
-        assert_done(target_stop(&target, &why));
+        assert_done(victim_stop());
         assert_done(procfs_list_tasks(&procfs, pid, &tids, &tid_count));
         for (size_t i = 0, k = 0; i < tid_count; i++) {
             while (k < target.thread_count && target.threads[k].tid < tids[i])
@@ -147,7 +147,7 @@ static void leaves_job_control_alone(void **state)
     assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
     assert_true(WIFSTOPPED(status));
     for (int round = 0; round < 50; round++) {
-        assert_done(target_stop(&target, &why));
+        assert_done(victim_stop());
         target_resume(&target);
         assert_true(wait_for_state(pid, "T"));
         if (round % 10 == 0)
@@ -165,12 +165,12 @@ static void job_control_works_while_held(void **state)
     pid_t pid = victim_start(count_in_threads);
 
     assert_done(target_open(&target, &procfs, pid, &why));
-    assert_done(target_stop(&target, &why));
+    assert_done(victim_stop());
     kill(pid, SIGSTOP);
     target_resume(&target);
     assert_true(wait_for_state(pid, "T"));
     assert_nothing_runs();
-    assert_done(target_stop(&target, &why));
+    assert_done(victim_stop());
     kill(pid, SIGCONT);
     assert_nothing_runs();
     target_resume(&target);
@@ -210,7 +210,7 @@ static void gives_up_on_vfork(void **state)
     assert_goes_on(pid);
     let_others_run();
     assert_goes_on(pid);
-    assert_done(target_stop(&target, &why));
+    assert_done(victim_stop());
     assert_nothing_runs();
     target_close(&target);
     assert_goes_on(pid);
@@ -240,7 +240,7 @@ static void names_another_tracer(void **state)
     assert_int_equal(thread_tracer(pid), tracer);
     assert_true(wait_for_motion(THREADS + 1));
     victim_end(tracer);
-    assert_done(target_stop(&target, &why));
+    assert_done(victim_stop());
     target_close(&target);
     assert_goes_on(pid);
 }
@@ -252,7 +252,7 @@ static void survives_the_death_of_its_target(void **state)
     uint8_t byte;
 
     assert_done(target_open(&target, &procfs, pid, &why));
-    assert_done(target_stop(&target, &why));
+    assert_done(victim_stop());
     kill(pid, SIGKILL);
     assert_true(wait_for_state(pid, "Z"));
     assert_true(memory_read(&target.memory.memory, (uintptr_t)&shared, &byte, 1, &why) != 0);
@@ -287,7 +287,7 @@ static void its_parent_learns_of_its_death(void **state)
 {
     victim_start(start_grandchild);
     assert_done(target_open(&target, &procfs, shared->pid, &why));
-    assert_done(target_stop(&target, &why));
+    assert_done(victim_stop());
     kill(shared->pid, SIGTERM);
     assert_nothing_runs();
     target_resume(&target);
@@ -311,7 +311,7 @@ static void takes_no_children_from_its_caller(void **state)
     assert_true(wait_for_state(child, "Z"));
     pthread_sigmask(SIG_SETMASK, NULL, &before);
     assert_done(target_open(&target, &procfs, pid, &why));
-    assert_done(target_stop(&target, &why));
+    assert_done(victim_stop());
     pthread_sigmask(SIG_SETMASK, NULL, &after);
     assert_memory_equal(&before, &after, sizeof before);
     target_close(&target);
@@ -321,8 +321,8 @@ static void takes_no_children_from_its_caller(void **state)
 
 static void hold_pid(void)
 {
-    if (target_open(&target, &procfs, shared->pid, &why) || target_stop(&target, &why))
-        _exit(1);
+    if (target_open(&target, &procfs, shared->pid, &why) || victim_stop())
+        victim_fail();
     shared->ready = 1;
     for (;;)
         pause();
@@ -348,10 +348,10 @@ static void target_survives_the_death_of_its_holder(void **state)
 static void hold_and_release_pid(void)
 {
     if (target_open(&target, &procfs, shared->pid, &why))
-        _exit(1);
+        victim_fail();
     for (;;) {
-        if (target_stop(&target, &why))
-            _exit(1);
+        if (victim_stop())
+            victim_fail();
         shared->ready = 1;
         target_resume(&target);
     }
@@ -382,7 +382,7 @@ static void refuses_what_makes_no_sense(void **state)
 
     assert_done(target_open(&target, &procfs, pid, &why));
     assert_int_equal(target_on_tracer(&target, NULL, NULL), -EINVAL);
-    assert_done(target_stop(&target, &why));
+    assert_done(victim_stop());
     assert_int_equal(target_stop(&target, &why), -EALREADY);
     assert_true(target.stopped);
     target_close(&target);
@@ -407,7 +407,7 @@ static void traces_on_request(void **state)
     pid_t pid = victim_start(count_alone);
 
     assert_done(target_open(&target, &procfs, pid, &why));
-    assert_done(target_stop(&target, &why));
+    assert_done(victim_stop());
     assert_int_equal(target_on_tracer(&target, read_rip, &target), 17);
     target_close(&target);
     assert_goes_on(pid);
@@ -442,15 +442,13 @@ static void tells_when_the_leader_has_exited(void **state)
     assert_true(wait_for_motion(1));
 }
 
-/* With the argument "exec FD", this program is a victim that executes itself for ever, each time
- * from a thread. */
-static char executable[4096], shared_fd[16];
-
+/* In the role "execute", this program is a victim that executes itself for ever, each time from a
+ * thread. */
 static void *execute_again(void *context)
 {
     clock_sleep_ns(shared->counters[0] % 4 * NS_PER_MS);
-    execl(executable, executable, "exec", shared_fd, NULL);
-    _exit(1);
+    victim_execute("execute");
+    return NULL;
 }
 
 static void execute_for_ever(void)
@@ -470,23 +468,11 @@ static void start_executing(void)
     execute_again(NULL);
 }
 
-static void use_memfd(void)
-{
-    int fd = memfd_create("shared", 0);
-
-    assert_int_equal(ftruncate(fd, sizeof *shared), 0);
-    munmap(shared, sizeof *shared);
-    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    assert_ptr_not_equal(shared, MAP_FAILED);
-    snprintf(shared_fd, sizeof shared_fd, "%d", fd);
-}
-
 static void holds_a_process_that_executes_programs(void **state)
 {
     unsigned held = 0;
     pid_t pid;
 
-    use_memfd();
     pid = victim_start(start_executing);
     for (int round = 0; round < 300; round++) {
         int r = target_open(&target, &procfs, pid, &why);
@@ -496,7 +482,7 @@ static void holds_a_process_that_executes_programs(void **state)
             continue;
         assert_done(r);
         clock_sleep_ns((uint64_t)(round % 20) * NS_PER_MS / 20);
-        r = target_stop(&target, &why);
+        r = victim_stop();
         if (r == 0) {
             held++;
             if (round % 10 == 0)
@@ -508,7 +494,6 @@ static void holds_a_process_that_executes_programs(void **state)
         assert_goes_on(pid);
     }
     assert_int_not_equal(held, 0);
-    close(atoi(shared_fd));
 }
 
 #define victim_test(function)                                                                      \
@@ -533,16 +518,8 @@ int main(int argc, char **argv)
         victim_test(tells_when_the_leader_has_exited),
         victim_test(holds_a_process_that_executes_programs),
     };
-    ssize_t length = readlink("/proc/self/exe", executable, sizeof executable - 1);
 
-    if (length < 0)
-        return 1;
-    if (argc == 3 && strcmp(argv[1], "exec") == 0) {
-        snprintf(shared_fd, sizeof shared_fd, "%s", argv[2]);
-        shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, atoi(shared_fd), 0);
-        if (shared == MAP_FAILED)
-            return 1;
+    if (victims_attach(argc, argv, "execute"))
         execute_for_ever();
-    }
     return cmocka_run_group_tests(tests, victims_group_setup, victims_group_teardown);
 }

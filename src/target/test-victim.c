@@ -1,5 +1,6 @@
 #include "test-victim.h"
 
+#include <errno.h>
 #include <sys/prctl.h>
 
 enum { MOST_VICTIMS = 64 };
@@ -11,11 +12,31 @@ struct why why;
 struct target target;
 
 static pid_t victims[MOST_VICTIMS];
+static char shared_fd[16]; /* inherited over execve */
+
+static bool attach(int fd)
+{
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    snprintf(shared_fd, sizeof shared_fd, "%d", fd);
+    return shared != MAP_FAILED;
+}
+
+bool victims_attach(int argc, char **argv, const char *role)
+{
+    return argc == 3 && strcmp(argv[1], role) == 0 && attach(atoi(argv[2]));
+}
+
+void victim_execute(const char *role)
+{
+    execl("/proc/self/exe", "residue-test-victim", role, shared_fd, NULL);
+    _exit(1);
+}
 
 int victims_group_setup(void **state)
 {
-    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED)
+    int fd = memfd_create("shared", 0);
+
+    if (fd < 0 || ftruncate(fd, sizeof *shared) < 0 || !attach(fd))
         return -1;
     return procfs_open(&procfs, "/", &why);
 }
@@ -74,7 +95,8 @@ pid_t victim_start(void (*body)(void))
 {
     pid_t pid = victim_fork(body);
 
-    assert_true(wait_for_value(&shared->ready, 1));
+    if (!wait_for_value(&shared->ready, 1))
+        fail_msg("the victim is not ready: %s", shared->text);
     return pid;
 }
 
@@ -86,6 +108,21 @@ void victim_end(pid_t pid)
             kill(pid, SIGKILL);
             waitpid(pid, NULL, __WALL);
         }
+}
+
+int victim_stop(void)
+{
+    int r = -ETIMEDOUT;
+
+    for (int tries = 0; r == -ETIMEDOUT && tries < 100; tries++)
+        r = target_stop(&target, &why);
+    return r;
+}
+
+void victim_fail(void)
+{
+    memcpy(shared->text, why.text, sizeof shared->text);
+    _exit(1);
 }
 
 bool wait_for_value(atomic_int *value, int reached)

@@ -28,6 +28,7 @@ struct shared {
     atomic_int ready, go, leave;
     atomic_int pid, error;
     atomic_ulong counters[COUNTERS];
+    remote_addr addresses[32];
     char text[400];
 };
 
@@ -42,11 +43,24 @@ int victims_group_teardown(void **state);
 int victims_setup(void **state);
 int victims_teardown(void **state);
 
+/*
+ * For victims that must share nothing with the test: executes this program again, with `role` and what
+ * victims_attach needs as its arguments.
+ */
+void victim_execute(const char *role);
+bool victims_attach(int argc, char **argv, const char *role);
+
 /* Forks a process that runs `body` and exits with 0. The test fails unless it sets shared->ready. */
 pid_t victim_start(void (*body)(void));
 /* The same, without waiting for ready. */
 pid_t victim_fork(void (*body)(void));
 void victim_end(pid_t pid);
+
+/* target_stop, again and again while it gives up: a loaded machine may not run a thread for 200 ms. */
+int victim_stop(void);
+
+/* For victims: ends this one, and has the test tell the sentence in `why`. */
+void victim_fail(void);
 
 /* Waits until the value is reached, 20 s at most: false then. */
 bool wait_for_value(atomic_int *value, int reached);

@@ -124,11 +124,12 @@ int tracer_call(struct tracer *tracer, int (*function)(void *), void (*meanwhile
 
 /*
  * pthread_join returns a little before the kernel detaches (exit_mm comes before exit_notify), and
- * a stop right after would find the process still traced. The thread's id vanishes after that.
+ * a stop right after would find the process still traced. The thread's id vanishes after that: at
+ * once as a rule, late on a loaded machine.
  */
 static void wait_until_gone(pid_t tid)
 {
-    uint64_t deadline = clock_now_ns() + 100 * NS_PER_MS;
+    uint64_t deadline = clock_now_ns() + 5 * NS_PER_S;
 
     while (syscall(SYS_tgkill, getpid(), tid, 0) == 0 && clock_now_ns() < deadline)
         clock_sleep_ns(1000);
