@@ -225,28 +225,41 @@ static void assert_unchanged(const struct observation *before, pid_t pid)
     free(after.entries);
 }
 
-/* Every mapping, whatever it is, as a reader of content would, in pieces. Returns the resident
- * bytes seen. */
-static uint64_t read_everything(struct memory *memory, const struct maps *maps)
+/* As a reader of content would, in pieces. */
+static void read_range(struct memory *memory, struct range range)
 {
     enum { PIECE = 512 };
     static uint8_t flags[PIECE], buffer[PIECE * PAGE_BYTES];
+
+    for (remote_addr at = range.start; at < range.end; at += PIECE * PAGE_BYTES) {
+        uint64_t pages = (range.end - at) / PAGE_BYTES;
+        size_t count = pages < PIECE ? pages : PIECE;
+
+        assert_done(memory_page_flags(memory, at, count, flags, &why));
+        assert_done(memory_read_pages(memory, at, count, flags, buffer, &why));
+    }
+}
+
+/* Returns the resident bytes. With sanitizers, mappings are terabytes large and almost empty. */
+static uint64_t read_everything(const struct maps *maps)
+{
+    struct page_cursor cursor;
     uint64_t resident = 0;
+    struct page_run run;
+    int r;
 
     for (size_t i = 0; i < maps->count; i++) {
-        struct range range = maps->items[i].range;
-
-        if (range.start >> 63) /* vsyscall */
+        if (maps->items[i].range.start >> 63) /* vsyscall */
             continue;
-        for (remote_addr at = range.start; at < range.end; at += PIECE * PAGE_BYTES) {
-            uint64_t pages = (range.end - at) / PAGE_BYTES;
-            size_t count = pages < PIECE ? pages : PIECE;
-
-            assert_done(memory_page_flags(memory, at, count, flags, &why));
-            assert_done(memory_read_pages(memory, at, count, flags, buffer, &why));
-            for (size_t k = 0; k < count; k++)
-                resident += page_is_resident(flags[k]) ? PAGE_BYTES : 0;
+        if (range_length(maps->items[i].range) < 64 * HUGE_BYTES)
+            read_range(&target.memory.memory,
+                       maps->items[i].range); /* all of it, absent pages too */
+        pages_begin(&cursor, &target.pages, maps->items[i].range, PAGES_PLAIN);
+        while ((r = pages_next(&cursor, &run, &why)) > 0) {
+            read_range(&target.memory.memory, run.range);
+            resident += page_is_resident(run.flags) ? range_length(run.range) : 0;
         }
+        assert_done(r);
     }
     return resident;
 }
@@ -274,7 +287,7 @@ static void look_at_all_of(pid_t pid)
     assert_done(target_open(&target, &procfs, pid, &why));
     assert_done(victim_stop());
     assert_done(maps_read(&procfs, pid, &maps, &why));
-    resident = read_everything(&target.memory.memory, &maps);
+    resident = read_everything(&maps);
     assert_true(resident >= big_bytes);
     maps_free(&maps);
     target_close(&target);
