@@ -1,4 +1,7 @@
-/* The memory of a live process. */
+/*
+ * The memory of a live process. Read it while the process is stopped: else it may free, fork or execute another program
+ * between a look at the page states and the read, and then a page is read that is not present, or is shared.
+ */
 #pragma once
 
 #include "mem/memory.h"

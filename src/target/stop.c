@@ -1,172 +1,21 @@
-#include "target/target.h"
+#include "target/stopping.h"
 
 #include <elf.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/vector.h"
 #include "target/tracer.h"
 
 #define STOP_LIMIT_NS   (200 * NS_PER_MS)
 #define FIRST_WAIT_NS   (20 * NS_PER_MS / 1000)
 #define FEWEST_LOOKS    50
-#define MOST_REFUSALS   16
 #define LONGEST_WAIT_NS NS_PER_MS
-
-/* One target_stop; used on the tracing thread. */
-struct stopping {
-    struct target *target;
-    struct why *why;
-    bool again;        /* in this pass a thread was new, or could not be seized */
-    bool refused;      /* in this pass a thread could not be seized */
-    unsigned refusals; /* passes so far with a refusal */
-    unsigned looks;    /* at all threads, so far */
-};
-
-static int vanished(const struct target *target, struct why *why)
-{
-    return why_set(why, -ESRCH, "process %d has exited", (int)target->pid);
-}
-
-static int leader_has_exited(const struct target *target, const struct process_status *leader,
-                             struct why *why)
-{
-    if (leader->threads <= 1)
-        return vanished(target, why);
-    return why_set(why, OUTCOME_NOT_POSSIBLE,
-                   "the main thread of process %d (%s) has exited while others run: the kernel "
-                   "shows no memory for such a process",
-                   (int)target->pid, target->status.comm);
-}
-
-static int traced_already(const struct target *target, pid_t tracer, struct why *why)
-{
-    struct process_status status;
-    bool known = status_read(target->procfs, tracer, &status, NULL) == 0;
-
-    return why_set(why, -EBUSY,
-                   "process %d (%s) is being traced by process %d%s%s%s already: end that first",
-                   (int)target->pid, target->status.comm, (int)tracer, known ? " (" : "",
-                   known ? status.comm : "", known ? ")" : "");
-}
-
-static int not_permitted(const struct target *target, struct why *why)
-{
-    unsigned long scope = 0;
-    int r = procfs_read_u64(target->procfs, &scope, "proc/sys/kernel/yama/ptrace_scope");
-
-    if (r == 0 && scope > 0)
-        return why_set(why, -EPERM,
-                       "process %d (%s) may not be stopped: kernel.yama.ptrace_scope is %lu; run "
-                       "as root%s",
-                       (int)target->pid, target->status.comm, scope,
-                       scope > 2 ? ", on a system that was started with a lower one"
-                                 : " or with CAP_SYS_PTRACE");
-    return why_set(why, -EPERM,
-                   "process %d (%s) may not be traced, so not be stopped: be its user or root with "
-                   "CAP_SYS_PTRACE, where no seccomp filter forbids ptrace (containers have one)",
-                   (int)target->pid, target->status.comm);
-}
-
-static int remember(struct target *target, pid_t tid, struct why *why)
-{
-    struct target_thread thread = {.tid = tid};
-    int r = vector_reserve_one((void **)&target->threads, target->thread_count,
-                               &target->thread_capacity, sizeof *target->threads);
-
-    if (r)
-        return why_set(why, r, "no memory for a list of threads");
-    target->threads[target->thread_count++] = thread;
-    return 0;
-}
-
-/*
- * The kernel says EPERM for threads that have exited but are still listed, for traced ones, and for
- * ones that may not be traced. 0: go on without it.
- *
- * During an execve the leader is first seen as exited, then the executing thread has its id: and if
- * that thread was seized already, it is ours under a new name. So only a refusal that lasts is one.
- */
-static int handle_refusal(struct stopping *stopping, pid_t tid)
-{
-    struct target *target = stopping->target;
-    struct process_status status;
-    int r = status_read(target->procfs, tid, &status, stopping->why);
-    bool exited;
-
-    if (r)
-        return r == -ESRCH ? 0 : r;
-    exited = status.state == 'Z' || status.state == 'X';
-    if (exited && tid != target->pid)
-        return 0;
-    if (!exited && status.tracer_pid == (pid_t)syscall(SYS_gettid)) {
-        stopping->again = true;
-        return remember(target, tid, stopping->why);
-    }
-    if (!exited && status.tracer_pid)
-        return traced_already(target, status.tracer_pid, stopping->why);
-    stopping->refused = stopping->again = true;
-    if (stopping->refusals < MOST_REFUSALS)
-        return 0;
-    return exited ? leader_has_exited(target, &status, stopping->why)
-                  : not_permitted(target, stopping->why);
-}
-
-/* Seizing alone stops nothing: all that is known is seized first, which keeps the pause short. */
-static int seize(struct stopping *stopping, pid_t tid)
-{
-    struct target *target = stopping->target;
-
-    if (ptrace(PTRACE_SEIZE, tid, 0, 0) == 0) {
-        stopping->again = true;
-        return remember(target, tid, stopping->why);
-    }
-    if (errno == ESRCH)
-        return 0;
-    if (errno == EPERM)
-        return handle_refusal(stopping, tid);
-    return why_set(stopping->why, -errno, "thread %d of process %d cannot be traced: %s", (int)tid,
-                   (int)target->pid, strerror(errno));
-}
-
-static int by_tid(const void *a, const void *b)
-{
-    pid_t x = ((const struct target_thread *)a)->tid, y = ((const struct target_thread *)b)->tid;
-
-    return (x > y) - (x < y);
-}
-
-/* Both lists ascend. */
-static int seize_new_threads(struct stopping *stopping)
-{
-    struct target *target = stopping->target;
-    size_t known = target->thread_count, count = 0, k = 0;
-    auto_free pid_t *tids = NULL;
-    int r = procfs_list_tasks(target->procfs, target->pid, &tids, &count);
-
-    stopping->again = stopping->refused = false;
-    if (r == -ENOENT || r == -ESRCH)
-        return vanished(target, stopping->why);
-    if (r)
-        return why_set(stopping->why, r, "the threads of process %d cannot be listed: %s",
-                       (int)target->pid, strerror(-r));
-    for (size_t i = 0; i < count && r == 0; i++) {
-        while (k < known && target->threads[k].tid < tids[i])
-            k++;
-        if (k == known || target->threads[k].tid != tids[i])
-            r = seize(stopping, tids[i]);
-    }
-    if (target->thread_count > 1)
-        qsort(target->threads, target->thread_count, sizeof *target->threads, by_tid);
-    return r;
-}
 
 enum seen {
     SEEN_NOTHING,
@@ -265,7 +114,7 @@ static int too_late(const struct stopping *stopping)
                        (int)target->pid, target->status.comm);
     if (status_read(target->procfs, thread[i].tid, &status, NULL) == 0 && status.state == 'Z' &&
         thread[i].tid == target->pid)
-        return leader_has_exited(target, &status, stopping->why);
+        return stopping_leader_exited(target, &status, stopping->why);
     return why_set(stopping->why, -ETIMEDOUT,
                    "thread %d of process %d (%s) did not stop within 200 ms (its state is %c%s): "
                    "all were let go, try again later",
@@ -355,7 +204,7 @@ static void reap_exited(void *context)
 
 static int stop_pass(struct stopping *stopping)
 {
-    int r = seize_new_threads(stopping);
+    int r = stopping_seize_new(stopping);
 
     if (r == 0 && is_late(stopping))
         r = too_late(stopping);
@@ -385,7 +234,7 @@ static int stop_all(void *context)
 static int check_same(struct target *target, struct why *why)
 {
     if (!target_is_same(target) || target->thread_count == 0)
-        return vanished(target, why);
+        return stopping_vanished(target, why);
     if (target->has_memory && live_memory_is_gone(&target->memory))
         return why_set(why, -ESRCH, "process %d (%s) has started another program: look again",
                        (int)target->pid, target->status.comm);
