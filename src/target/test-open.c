@@ -133,6 +133,26 @@ static void needs_permission(void **state)
     assert_string_not_equal(shared->text, "");
 }
 
+static void stop_parent_as_nobody(void)
+{
+    if (target_open(&target, &procfs, getppid(), &why) || setresuid(65534, 65534, 65534))
+        _exit(1);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    shared->error = target_stop(&target, &why);
+    memcpy(shared->text, why.text, sizeof shared->text);
+    wait_for_ever();
+}
+
+static void needs_permission_to_stop(void **state)
+{
+    if (geteuid() != 0)
+        skip();
+    victim_start(stop_parent_as_nobody);
+    assert_int_equal(shared->error, -EPERM);
+    assert_non_null(strstr(shared->text, "CAP_SYS_PTRACE"));
+    assert_int_equal(thread_tracer(getpid()), 0);
+}
+
 #define REFUSE(call, error)                                                                        \
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##call, 0, 1),                                         \
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (error))
@@ -227,6 +247,7 @@ int main(void)
         victim_test(refuses_kernel_threads),
         victim_test(refuses_thread_ids),
         victim_test(needs_permission),
+        victim_test(needs_permission_to_stop),
         victim_test(works_without_pidfd_and_readv),
         victim_test(notices_that_the_process_is_another),
     };
