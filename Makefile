@@ -6,7 +6,8 @@
 #   make static     build-static/src/cmd/residue, which needs no libraries where it runs
 #   make install    to PREFIX (/usr/local); honours DESTDIR
 #
-# Also: clang and sanitize (all tests in those builds), soak (all tests SOAK times), check-format, format, clean.
+# Also: clang and sanitize (all tests in those builds), kernels (the static program on old kernels, in virtual machines:
+# ./setup.sh kernels), soak (all tests SOAK times, and kernels), check-format, format, clean.
 
 PREFIX ?= /usr/local
 SOAK ?= 20
@@ -21,7 +22,7 @@ configure_sanitize = $(call configure,build-sanitize,,-Db_sanitize=address$(comm
 configure_static = $(call configure,build-static,,-Dstatic=true)
 comma = ,
 
-.PHONY: all demo test clang sanitize static soak install check-format format clean \
+.PHONY: all demo test clang sanitize static kernels soak install check-format format clean \
 	setup setup-test test-gcc test-clang test-sanitize test-static
 
 all: setup
@@ -73,10 +74,14 @@ static: setup
 	ninja -C build-static
 	@ls -l build-static/src/cmd/residue
 
+kernels: static
+	tests/kernels/run.sh build-static/src/cmd/residue build-static/tests/victims/heap-victim build-static/kernels
+
+# Both parts run, whatever becomes of the first.
 soak: setup-test
 	@$(configure_gcc)
 	@meson configure build -Dtests=enabled
-	$(run_tests) -C build --repeat $(SOAK)
+	$(run_tests) -C build --repeat $(SOAK); soaked=$$?; $(MAKE) --no-print-directory kernels && exit $$soaked
 
 install: all
 	@meson configure build --prefix '$(PREFIX)'

@@ -3,6 +3,7 @@
 #
 #   ./setup.sh build    what `make` and `make static` need
 #   ./setup.sh test     that, and what the tests need (the default)
+#   ./setup.sh kernels  what `make kernels` needs: `build`, and virtual machines
 #
 # Services that come along (nginx, memcached, postgresql) are not started: the tests start their own.
 set -euo pipefail
@@ -17,6 +18,7 @@ test_packages=(
     libjemalloc2 libjemalloc-dev libmimalloc2.0 libtcmalloc-minimal4 libgoogle-perftools4
     musl-tools golang-go luajit default-jdk-headless
 )
+kernels_packages=(qemu-system-x86 busybox-static)
 
 policy=/usr/sbin/policy-rc.d
 policy_mark='# residue/setup.sh: no service starts during this installation'
@@ -26,6 +28,7 @@ die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 wanted_packages() {
     printf '%s\n' "${build_packages[@]}"
+    [ "$1" != kernels ] || printf '%s\n' "${kernels_packages[@]}"
     [ "$1" = test ] || return 0
     printf '%s\n' "${test_packages[@]}"
     # Whoever has a node already keeps it: another source's package would clash with Debian's.
@@ -67,9 +70,9 @@ install_packages() {
 main() {
     local mode=${1:-test} missing
     case $mode in
-    build | test) ;;
+    build | test | kernels) ;;
     *)
-        echo "usage: setup.sh [build|test]" >&2
+        echo "usage: setup.sh [build|test|kernels]" >&2
         exit 64
         ;;
     esac

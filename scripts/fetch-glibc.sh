@@ -9,25 +9,9 @@ set -euo pipefail
 version=${1:?usage: fetch-glibc.sh VERSION DIRECTORY}
 directory=${2:?usage: fetch-glibc.sh VERSION DIRECTORY}
 pins=$(dirname "${BASH_SOURCE[0]}")/../tests/glibc/pins.txt
-apt_helper=/usr/lib/apt/apt-helper
 
 cannot() { printf 'fetch-glibc: %s\n' "$*" >&2; exit 69; }
-
-# Base addresses of Debian's main archive, as apt's configuration names them.
-mirrors() {
-    apt-get indextargets 'Created-By: Packages' --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)' |
-        awk -F'|' '$1 == "Debian" && $2 == "Debian" && !seen[$3]++ {print $3}'
-}
-
-# Lists in a directory of our own are not asked for: the pool's paths and the sums are all there is to know.
-download() { # PATH SHA256 FILE
-    local mirror
-    while read -r mirror; do
-        "$apt_helper" -o APT::Sandbox::User=root download-file "$mirror$1" "$3" "SHA256:$2" \
-            >>"$work/log" 2>&1 </dev/null && return 0
-    done < <(mirrors)
-    cannot "${1##*/} cannot be had from this machine's mirror any more: $(tail -n 1 "$work/log" 2>/dev/null || true)"
-}
+source "$(dirname "${BASH_SOURCE[0]}")/debian-pool.sh"
 
 # The linker scripts and the loader's path are absolute, and newer packages rely on a merged /usr.
 merge_usr() { # ROOT
@@ -48,8 +32,7 @@ make_links_relative() { # ROOT
 }
 
 [ ! -e "$directory/complete" ] || exit 0
-[ "$(uname -m)" = x86_64 ] || cannot "the pinned packages are for x86_64, this is $(uname -m)"
-[ -x "$apt_helper" ] && command -v dpkg-deb >/dev/null || cannot "this system has no apt"
+pool_is_there
 grep -q "^$version " "$pins" || cannot "there is no pin for glibc $version"
 
 mkdir -p "$(dirname "$directory")"
@@ -57,8 +40,7 @@ work=$(mktemp -d "$directory.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/root"
 while read -r _ path sum; do
-    download "$path" "$sum" "$work/${path##*/}"
-    echo "$sum  $work/${path##*/}" | sha256sum --check --quiet
+    pool_download "$path" "$sum" "$work/${path##*/}"
     dpkg-deb --extract "$work/${path##*/}" "$work/root"
 done < <(grep "^$version " "$pins")
 merge_usr "$work/root"

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/format.h"
 #include "explain/look.h"
 #include "procfs/smaps.h"
 
@@ -42,6 +43,19 @@ static int choose_rss_source(struct look *look, struct why *why)
     return 0;
 }
 
+/* Without PAGEMAP_SCAN (before 6.7) only their sum is known, and each counts as 512 small pages. */
+static void refuse_huge_pages(struct look *look, uint64_t huge_bytes)
+{
+    struct why reason;
+
+    why_set(
+        &reason, 0,
+        "%s is in huge pages, and this kernel does not tell in which (Linux 6.7 can): they were "
+        "not searched for zeros, and less than predicted may come off the cgroup's charge",
+        format_bytes(huge_bytes).text);
+    look_refuse(look, &reason, "huge pages");
+}
+
 /* What can be told without looking inside. Files that may not be read leave their fields empty. */
 static int describe(struct look *look, struct why *why)
 {
@@ -64,6 +78,8 @@ static int describe(struct look *look, struct why *why)
     /* Costs a walk of the page tables, so it is never done while the process is stopped. */
     out->lazyfree_known = smaps_rollup_read(look->procfs, look->pid, &rollup, NULL) == 0;
     out->lazyfree_bytes = out->lazyfree_known ? rollup.lazyfree_bytes : 0;
+    if (out->lazyfree_known && rollup.anon_huge_bytes && !look->target.pages.has_scan)
+        refuse_huge_pages(look, rollup.anon_huge_bytes);
     return shmem_devices_read(look->procfs, look->pid, &look->shmem) == -ENOMEM ? -ENOMEM : 0;
 }
 
