@@ -1,5 +1,6 @@
 /* residue why: the ledger of one process, what holds its memory, and what would help. Changes
  * nothing. */
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -85,15 +86,30 @@ static int check_page_size(struct why *why)
                    (long)PAGE_BYTES);
 }
 
+/* Ctrl-Z must wait: stopped ourselves, we would keep the process stopped, too. */
+static void hold_job_control(sigset_t *old)
+{
+    sigset_t held;
+
+    sigemptyset(&held);
+    sigaddset(&held, SIGTSTP);
+    sigaddset(&held, SIGTTIN);
+    sigaddset(&held, SIGTTOU);
+    sigprocmask(SIG_BLOCK, &held, old);
+}
+
 static int explain_here(const struct why_options *o, struct explanation *ret, struct why *why)
 {
     struct explain_options how = {.no_stop = o->no_stop, .scan_small = o->scan_small};
     struct procfs procfs;
+    sigset_t old;
     int r = procfs_open(&procfs, "/", why);
 
     if (r)
         return r;
+    hold_job_control(&old);
     r = explain(&procfs, o->pid, &how, ret, why);
+    sigprocmask(SIG_SETMASK, &old, NULL);
     procfs_close(&procfs);
     return r;
 }

@@ -86,26 +86,61 @@ static int load_block(struct memory_cache *cache, uint64_t index,
     return 0;
 }
 
+static bool is_near(remote_addr a, remote_addr b)
+{
+    return (a > b ? a - b : b - a) <= 2 * PAGE_BYTES;
+}
+
+/* Which pages to read for a miss; neighbours have neighbouring lines, as the number of lines is a
+ * multiple of them. */
+static struct range pages_for(struct memory_cache *cache, remote_addr page)
+{
+    remote_addr last = cache->last_miss, ahead = CACHE_AHEAD_PAGES * PAGE_BYTES;
+
+    _Static_assert(CACHE_LINES % CACHE_AHEAD_PAGES == 0 &&
+                       CACHE_BLOCK_PAGES % CACHE_AHEAD_PAGES == 0,
+                   "pages read together lie in one block, and their lines in a row");
+    cache->last_miss = page;
+    if (!is_near(page, last) && !is_near(page, align_down(last, ahead)) &&
+        !is_near(page, align_down(last, ahead) + ahead))
+        return (struct range){page, page + PAGE_BYTES};
+    page = align_down(page, ahead);
+    return (struct range){page, page + ahead};
+}
+
+/* Brings pages into their lines; those that are not present stay out. */
+static int load_lines(struct memory_cache *cache, struct range pages, const uint8_t *states,
+                      struct why *why)
+{
+    size_t line = pages.start / PAGE_BYTES % CACHE_LINES, count = range_length(pages) / PAGE_BYTES;
+    uint8_t flags[CACHE_AHEAD_PAGES];
+    int r;
+
+    memcpy(flags, states, count);
+    for (size_t i = 0; i < count; i++)
+        cache->tags[line + i] = UINT64_MAX;
+    r = memory_read_pages(cache->memory, pages.start, count, flags,
+                          cache->bytes + line * PAGE_BYTES, why);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        if ((flags[i] & (PAGE_PRESENT | PAGE_UNREADABLE)) == PAGE_PRESENT)
+            cache->tags[line + i] = pages.start + i * PAGE_BYTES;
+    return r;
+}
+
 /* Brings the page into its line. OUTCOME_UNREADABLE when it is not present. */
-static int load_line(struct memory_cache *cache, size_t line, remote_addr page, struct why *why)
+static int load_page(struct memory_cache *cache, remote_addr page, struct why *why)
 {
     const struct cache_block *block;
-    uint8_t flags;
+    struct range pages;
     int r = load_block(cache, page / CACHE_BLOCK_BYTES, &block, why);
 
     if (r)
         return r;
-    flags = block->flags[page % CACHE_BLOCK_BYTES / PAGE_BYTES];
-    cache->tags[line] = UINT64_MAX;
-    if (flags & PAGE_PRESENT)
-        r = memory_read_pages(cache->memory, page, 1, &flags, cache->bytes + line * PAGE_BYTES,
-                              why);
-    if (r)
-        return r;
-    if (!(flags & PAGE_PRESENT) || flags & PAGE_UNREADABLE)
+    pages = pages_for(cache, page);
+    r = load_lines(cache, pages, block->flags + pages.start % CACHE_BLOCK_BYTES / PAGE_BYTES, why);
+    if (r == 0 && cache->tags[page / PAGE_BYTES % CACHE_LINES] != page)
         return why_set(why, OUTCOME_UNREADABLE, "the page at 0x%" PRIx64 " is not present", page);
-    cache->tags[line] = page;
-    return 0;
+    return r;
 }
 
 /* Reads up to the end of the page that holds `address`. */
@@ -116,7 +151,7 @@ static int read_in_page(struct memory_cache *cache, remote_addr address, void *b
     size_t line = page / PAGE_BYTES % CACHE_LINES; /* neighbours never evict each other */
 
     if (cache->tags[line] != page) {
-        int r = load_line(cache, line, page, why);
+        int r = load_page(cache, page, why);
 
         if (r)
             return r;

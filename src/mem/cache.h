@@ -1,6 +1,6 @@
 /*
  * A direct-mapped cache of remote pages, for chasing lists through a stopped process. Page states are asked for in
- * blocks and kept, so that a miss costs one read of one page.
+ * blocks and kept, so that a miss costs one read: of one page, or of its neighbours, too, when the last one was near.
  */
 #pragma once
 
@@ -9,7 +9,7 @@
 
 #include "mem/memory.h"
 
-enum { CACHE_LINES = 4096, CACHE_BLOCK_PAGES = 1024 };
+enum { CACHE_LINES = 4096, CACHE_BLOCK_PAGES = 1024, CACHE_AHEAD_PAGES = 32 };
 #define CACHE_BLOCK_BYTES ((uint64_t)CACHE_BLOCK_PAGES * PAGE_BYTES)
 
 struct cache_block {
@@ -23,6 +23,7 @@ struct memory_cache {
     uint8_t *bytes;        /* a page a line: 16 MiB in all */
     struct cache_block *blocks; /* open addressing; 1/4096 of the memory that was looked at */
     size_t block_slots, block_count;
+    remote_addr last_miss;
 };
 
 /* Release with memory_cache_close. -ENOMEM. Not for use by several threads. */

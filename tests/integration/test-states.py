@@ -27,6 +27,19 @@ def a_stopped_process_stays_stopped():
         tap.equal("exit code", victim.quit(), 0)
 
 
+def stopping_residue_keeps_nobody_stopped():
+    """Ctrl-Z while it looks: it must let go first."""
+    with Victim("small-fastbins") as victim:
+        for _ in range(20):
+            process = subprocess.Popen([residue.RESIDUE, "why", "-q", str(victim.pid)], stdout=subprocess.DEVNULL)
+            wait_until("seized", lambda: kernel.status(victim.pid)["TracerPid"] or process.poll() is not None)
+            process.send_signal(signal.SIGTSTP)
+            wait_until("stopped or done", lambda: process.poll() is not None or kernel.state(process.pid)[0] in "TZ")
+            tap.equal("the tracer", kernel.status(victim.pid)["TracerPid"], 0)
+            process.send_signal(signal.SIGCONT)
+            tap.equal("exit code", process.wait(), 0)
+
+
 def a_zombie():
     process = start(["true"])
     wait_until("a zombie", lambda: kernel.state(process.pid)[0] == "Z")
@@ -85,6 +98,7 @@ def text_for_people():
 
 tap.run([
     ("a stopped process stays stopped", a_stopped_process_stays_stopped),
+    ("a stopped residue keeps nobody stopped", stopping_residue_keeps_nobody_stopped),
     ("a zombie", a_zombie),
     ("a vanished process", a_vanished_process),
     ("a kernel thread", a_kernel_thread),

@@ -161,8 +161,8 @@ static int emit(struct region_reader *reader, struct heap_span whole, struct why
     return 0;
 }
 
-int reader_emit(struct region_reader *reader, remote_addr start, uint64_t bytes,
-                enum span_state state, struct why *why)
+int reader_emit_slow(struct region_reader *reader, remote_addr start, uint64_t bytes,
+                     enum span_state state, struct why *why)
 {
     return emit(reader,
                 (struct heap_span){.start = start,

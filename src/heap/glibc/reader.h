@@ -39,9 +39,26 @@ int reader_header_slow(struct region_reader *reader, remote_addr chunk, struct c
 /* fd and bk of a chunk whose header was read. */
 int reader_links(struct region_reader *reader, remote_addr chunk, uint64_t ret_links[2], struct why *why) must_check;
 
+/* Cuts a span at window boundaries. */
+int reader_emit_slow(struct region_reader *reader, remote_addr start, uint64_t bytes, enum span_state state,
+                     struct why *why) must_check;
+
 /* Hands over the span of a whole chunk, in order and without gaps. */
-int reader_emit(struct region_reader *reader, remote_addr start, uint64_t bytes, enum span_state state,
-                struct why *why) must_check;
+static inline int reader_emit(struct region_reader *reader, remote_addr start, uint64_t bytes, enum span_state state,
+                              struct why *why)
+{
+    struct heap_span *span = &reader->batch[reader->batch_count];
+
+    if (reader->batch_count == SPAN_BATCH || !range_holds(reader->window.range, start, bytes))
+        return reader_emit_slow(reader, start, bytes, state, why);
+    reader->batch_count++;
+    span->start = start;
+    span->length = span->chunk_bytes = bytes;
+    span->chunks = 1;
+    span->state = (uint8_t)state;
+    span->head = span->tail = true;
+    return 0;
+}
 
 /* The same for `chunks` neighbouring live chunks at once; only for sinks that take runs. */
 int reader_emit_run(struct region_reader *reader, remote_addr start, uint64_t bytes, uint32_t chunks,
