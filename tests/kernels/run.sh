@@ -31,6 +31,7 @@ result() { # LINE without number
 end_machine() {
     if [ -n "$machine" ] && jobs -pr | grep -qx "$machine"; then
         kill -KILL "$machine"
+        wait "$machine" || true
     fi
     machine=
 }
