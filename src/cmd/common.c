@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "report/foreign.h"
+#include "report/page.h"
 
 enum exit_code exit_code_for(int error)
 {
@@ -35,7 +37,10 @@ enum exit_code exit_code_for(int error)
 
 enum exit_code cmd_fail(const char *verb, int error, const struct why *why)
 {
-    fprintf(stderr, "residue %s: %s\n", verb, why->text[0] ? why->text : strerror(abs(error)));
+    fprintf(stderr, "residue %s: ", verb);
+    /* A sentence may hold a process' name, which is its own to choose. */
+    foreign_print(stderr, why->text[0] ? why->text : strerror(abs(error)), WHOLE_TEXT, use_utf8());
+    fputc('\n', stderr);
     return exit_code_for(error);
 }
 

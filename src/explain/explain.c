@@ -100,6 +100,8 @@ static int take_heap(struct look *look)
     out->trim_known = true;
     for (size_t i = 0; i < heap->regions.count; i++)
         out->trim_known &= !heap->regions.items[i].refused;
+    for (size_t i = 0; i < out->arenas.count; i++)
+        out->trim_known &= !out->arenas.items[i].refused;
     out->heap_live_zero_bytes =
         tally_sum(&out->tally).live_zero_bytes + out->tally.mmapped.live_zero_bytes;
     for (size_t i = 0; i < heap->refusals.count; i++)

@@ -116,6 +116,11 @@ int look_settle(struct look *look, struct why *why)
     }
     if (look->options.no_stop)
         return look_running(look, why);
+    /* Images are opened and read before the stop: files can be slow, or be the process' own to
+     * serve. */
+    r = look_at_mappings(look, why);
+    if (r)
+        return r;
     r = stop_well(look, why);
     if (r == -EPERM || r == -EACCES) {
         reason = *why;

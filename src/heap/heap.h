@@ -50,6 +50,7 @@ enum span_state {
 struct heap_span {
     remote_addr start;
     uint64_t length;
+    remote_addr chunk;    /* where its chunk begins: in an earlier window unless `head` */
     uint64_t chunk_bytes; /* of the whole chunk; 0 in a run */
     uint32_t chunks;      /* that begin in it: 0 or 1, or more in a run of live chunks */
     uint8_t state;        /* enum span_state */
@@ -69,6 +70,7 @@ struct heap_arena {
     remote_addr address; /* of its malloc_state */
     bool main;
     bool locked;         /* its lock was held while we looked */
+    bool refused;        /* it contradicts itself or its layout is unknown: no figure of it is known */
     unsigned heaps;
     uint64_t reserved_bytes; /* address space set aside */
     uint64_t system_bytes;   /* the allocator's own count of what it got from the kernel */

@@ -342,6 +342,71 @@ static void test_corrupt_arena(void **state)
     assert_int_equal(copy.fake.reads_of_absent, 0);
 }
 
+static uint64_t *word_at(remote_addr address)
+{
+    for (size_t i = 0; i < copy.extent_count; i++)
+        if (address >= copy.extents[i].start &&
+            address < copy.extents[i].start + copy.extents[i].pages * PAGE_BYTES)
+            return (uint64_t *)(copy.extents[i].bytes + (address - copy.extents[i].start));
+    fail_msg("0x%lx was not copied", (unsigned long)address);
+    return NULL;
+}
+
+/* A thread arena's first heap, its arena and where that keeps system_mem (2.27..2.42). */
+static remote_addr thread_heap(remote_addr *ret_arena, uint64_t **ret_system_mem)
+{
+    struct heap_view view = view_of(&copy.fake.memory);
+    struct heap *heap;
+    remote_addr start = 0;
+
+    assert_int_equal(allocators[0]->open(&view, &heap, &copy.why), 0);
+    for (size_t i = 0; i < heap->regions.count; i++)
+        if (heap->regions.items[i].kind == REGION_THREAD_HEAP) {
+            start = heap->regions.items[i].range.start;
+            *ret_arena = heap->arenas.items[heap->regions.items[i].arena].address;
+        }
+    allocators[0]->close(heap);
+    assert_true(start);
+    *ret_system_mem = word_at(*ret_arena + 2184);
+    return start;
+}
+
+/* The same heap twice in one arena: every sum would still be right. */
+static void test_heap_that_is_linked_to_itself(void **state)
+{
+    struct outcome_counts counts = {0};
+    remote_addr arena;
+    uint64_t *system_mem, *prev;
+    remote_addr start = thread_heap(&arena, &system_mem);
+
+    (void)state;
+    prev = word_at(start + 8);
+    *prev = start;
+    *system_mem *= 2;
+    decode(&copy.fake.memory, &counts);
+    *prev = 0;
+    *system_mem /= 2;
+    assert_int_equal(counts.whole, 0);
+}
+
+/* A top far beyond all memory, with every sum to match. */
+static void test_heap_beyond_its_mapping(void **state)
+{
+    struct outcome_counts counts = {0};
+    remote_addr arena;
+    uint64_t *system_mem, *size;
+    remote_addr start = thread_heap(&arena, &system_mem);
+
+    (void)state;
+    size = word_at(start + 16);
+    *size += UINT64_C(16) << 20;
+    *system_mem += UINT64_C(16) << 20;
+    decode(&copy.fake.memory, &counts);
+    *size -= UINT64_C(16) << 20;
+    *system_mem -= UINT64_C(16) << 20;
+    assert_int_equal(counts.whole, 0);
+}
+
 /* Pages that went to swap or vanished. */
 static void test_missing_pages(void **state)
 {
@@ -373,6 +438,8 @@ int main(void)
         cmocka_unit_test(test_the_copy_decodes_like_the_process),
         cmocka_unit_test(test_corrupt_words),
         cmocka_unit_test(test_corrupt_arena),
+        cmocka_unit_test(test_heap_that_is_linked_to_itself),
+        cmocka_unit_test(test_heap_beyond_its_mapping),
         cmocka_unit_test(test_missing_pages),
     };
 

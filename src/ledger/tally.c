@@ -105,9 +105,12 @@ static void add_free(struct tally_sink *sink, const struct page_window *window,
 {
     struct range whole = {span->start, span->start + span->length}, pages = whole;
     uint64_t keeps = span->state == SPAN_TOP ? TOP_KEEPS : FREE_CHUNK_KEEPS;
+    remote_addr keeps_end;
 
-    if (span->head)
-        pages.start = align_up(whole.start + keeps, PAGE_BYTES);
+    /* A chunk may begin so close to a window's end that its links are in the next one. */
+    keeps_end = align_up((span->head ? span->start : span->chunk) + keeps, PAGE_BYTES);
+    if (keeps_end > pages.start)
+        pages.start = keeps_end;
     if (span->tail)
         pages.end = align_down(whole.end, PAGE_BYTES);
     if (pages.start >= pages.end || sink->region_locked) {

@@ -169,10 +169,43 @@ static void test_what_returning_frees(void **state)
     tally_close(&tally);
 }
 
+/* A chunk whose header stands in one window and whose links in the next: their page is not free. */
+static void test_links_in_the_next_window(void **state)
+{
+    struct page_window window = {.range = {BASE, BASE + 16 * PAGE_BYTES}};
+    struct heap heap = {.arenas = {.count = 1}};
+    struct heap_region region = {.range = {BASE - PAGE_BYTES, window.range.end},
+                                 .kind = REGION_MAIN};
+    struct heap_span span = {.start = BASE,
+                             .length = 16 * PAGE_BYTES,
+                             .chunk = BASE - 16,
+                             .chunk_bytes = 16 * PAGE_BYTES + 16,
+                             .state = SPAN_BIN,
+                             .tail = true};
+    struct heap_tally tally;
+    struct span_sink *root, *part;
+
+    (void)state;
+    for (size_t i = 0; i < 16; i++) {
+        window.flags[i] = PAGE_PRESENT | PAGE_EXCLUSIVE;
+        window.resident[i + 1] = (uint16_t)(i + 1);
+    }
+    assert_int_equal(tally_open(&tally, &heap), 0);
+    root = tally_sink_new(&tally, NULL, NULL);
+    part = root->ops->fork(root, &region);
+    assert_int_equal(part->ops->take(part, &window, &span, 1), 0);
+    assert_int_equal(root->ops->join(root, part), 0);
+    assert_int_equal(tally.arenas[0].in_bins.bytes, 15 * PAGE_BYTES);
+    assert_int_equal(tally.arenas[0].account[ACCOUNT_HEAP_PINNED], PAGE_BYTES);
+    tally_sink_free(root);
+    tally_close(&tally);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_byte_has_its_account),
-                                       cmocka_unit_test(test_what_returning_frees)};
+                                       cmocka_unit_test(test_what_returning_frees),
+                                       cmocka_unit_test(test_links_in_the_next_window)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -133,7 +133,7 @@ static json_t *arena_object(const struct explanation *e, size_t index)
 {
     static const struct arena_tally nothing;
     const struct heap_arena *arena = &e->arenas.items[index];
-    bool known = index < e->tally.arena_count;
+    bool known = index < e->tally.arena_count && !e->arenas.items[index].refused;
     const struct arena_tally *tally = known ? &e->tally.arenas[index] : &nothing;
 
     return OBJECT({"address", address_string(arena->address)}, {"main", json_boolean(arena->main)},

@@ -206,6 +206,10 @@ static int stop_pass(struct stopping *stopping)
 {
     int r = stopping_seize_new(stopping);
 
+    /* Before anything is stopped: what has been seized can no longer be another process under the
+     * same id. */
+    if (r == 0 && !target_is_same(stopping->target))
+        r = stopping_vanished(stopping->target, stopping->why);
     if (r == 0 && is_late(stopping))
         r = too_late(stopping);
     if (r == 0)

@@ -133,8 +133,8 @@ static int check_heap(const struct glibc *glibc, const struct heap_arena *arena,
 {
     uint64_t size = field_u64(info, HEAP_INFO_SIZE);
 
-    if (field_u64(info, HEAP_INFO_AR_PTR) != arena->address || size > glibc->heap_reserve ||
-        size % PAGE_BYTES || size <= glibc->heap_info->size)
+    if (start % glibc->heap_reserve || field_u64(info, HEAP_INFO_AR_PTR) != arena->address ||
+        size > glibc->heap_reserve || size % PAGE_BYTES || size <= glibc->heap_info->size)
         return why_set(why, OUTCOME_TORN,
                        "the heap at 0x%" PRIx64 " has a header that contradicts its arena", start);
     return 0;
@@ -163,7 +163,7 @@ static int read_thread_regions(const struct heap_view *view, struct glibc *glibc
         r = vector_push(&glibc->heap.regions, region);
         if (r)
             return r;
-        if (++arena->heaps > HEAP_LIMIT)
+        if (++arena->heaps > HEAP_LIMIT || glibc->heap.regions.count > HEAP_LIMIT)
             return why_set(why, OUTCOME_TORN, "its heaps are linked in a loop");
         start = field_u64(info, HEAP_INFO_PREV);
     }
@@ -182,6 +182,15 @@ static void drop_regions_of(struct glibc *glibc, uint32_t index)
             glibc->heap.regions.items[i].arena != index)
             glibc->heap.regions.items[kept++] = glibc->heap.regions.items[i];
     glibc->heap.regions.count = kept;
+}
+
+void glibc_refuse_arena(struct glibc *glibc, uint32_t index, const struct why *reason)
+{
+    struct heap_arena *arena = &glibc->heap.arenas.items[index];
+
+    drop_regions_of(glibc, index);
+    arena->refused = true;
+    heap_refuse(&glibc->heap, reason, "glibc arena at 0x%" PRIx64, arena->address);
 }
 
 /* An arena that contradicts itself is refused; the others still count. Negative errno is passed on.
@@ -205,8 +214,7 @@ static int read_regions_of(const struct heap_view *view, struct glibc *glibc, ui
     }
     if (r <= 0)
         return r;
-    drop_regions_of(glibc, index);
-    heap_refuse(&glibc->heap, &reason, "glibc arena at 0x%" PRIx64, arena->address);
+    glibc_refuse_arena(glibc, index, &reason);
     return 0;
 }
 
@@ -274,4 +282,67 @@ int glibc_read_arenas(const struct heap_view *view, struct glibc *glibc, struct 
     if (r == 0)
         glibc_sort_regions(glibc);
     return r;
+}
+
+static bool may_hold_heap(const struct vma *vma)
+{
+    return vma_is_anonymous(vma) && vma->writable && !vma->shared && !vma->hugetlb &&
+           !vma->pfn_mapped && !vma_is_special(vma);
+}
+
+/* Whether all of `range` lies in mappings that may hold a heap, without a hole. */
+static bool is_heap_memory(const struct maps *maps, struct range range)
+{
+    for (size_t i = maps_index_above(maps, range.start); i < maps->count && range.start < range.end;
+         i++) {
+        const struct vma *vma = &maps->items[i];
+
+        if (vma->range.start > range.start || !may_hold_heap(vma))
+            return false;
+        range.start = vma->range.end;
+    }
+    return range.start >= range.end;
+}
+
+static const char *fault_of(const struct heap_view *view, const struct glibc *glibc, size_t index)
+{
+    const struct heap_regions *regions = &glibc->heap.regions;
+    struct range range = regions->items[index].range;
+
+    if (range.start >= range.end || !is_heap_memory(view->maps, range))
+        return "it does not lie in private anonymous memory of small pages";
+    if ((index && regions->items[index - 1].range.end > range.start) ||
+        (index + 1 < regions->count && regions->items[index + 1].range.start < range.end))
+        return "it overlaps another heap";
+    return NULL;
+}
+
+static void refuse_region(struct glibc *glibc, size_t index, const char *fault)
+{
+    struct heap_region *region = &glibc->heap.regions.items[index];
+    struct why reason;
+
+    why_set(&reason, 0, "of its memory at 0x%" PRIx64 " %s", region->range.start, fault);
+    if (region->kind != REGION_MMAPPED) {
+        glibc_refuse_arena(glibc, region->arena, &reason);
+        return;
+    }
+    heap_refuse(&glibc->heap, &reason, "mmapped chunk");
+    memmove(region, region + 1, (glibc->heap.regions.count - index - 1) * sizeof *region);
+    glibc->heap.regions.count--;
+}
+
+void glibc_check_regions(const struct heap_view *view, struct glibc *glibc)
+{
+    /* Each refusal takes regions away, so that this ends. */
+    for (size_t i = 0; i < glibc->heap.regions.count;) {
+        const char *fault = fault_of(view, glibc, i);
+
+        if (fault) {
+            refuse_region(glibc, i, fault);
+            i = 0;
+        } else {
+            i++;
+        }
+    }
 }

@@ -52,8 +52,15 @@ static int read_all(const struct heap_view *view, struct glibc *glibc, struct wh
         r = glibc_read_arenas(view, glibc, why);
     if (r == 0)
         r = glibc_find_mmapped(view, glibc, why);
-    if (r == 0)
-        r = glibc_read_lists(view, glibc, why);
+    if (r)
+        return r;
+    glibc_check_regions(view, glibc);
+    r = glibc_read_lists(view, glibc, why);
+    /* Lists may lead into what was refused: then that is the reason, and another moment is no
+     * better. */
+    if (r > 0 && glibc->heap.refusals.count)
+        return why_set(why, OUTCOME_LAYOUT_UNKNOWN, "%s: %s", glibc->heap.refusals.items[0].what,
+                       glibc->heap.refusals.items[0].reason.text);
     return r;
 }
 

@@ -15,6 +15,7 @@ enum {
     STEP_PAGES = 64, /* .data is read in steps that overlap by a page, more than any malloc_state */
     ARENA_LIMIT = 1 << 16, /* on any ring: 8 arenas a CPU on the largest machine */
     CANDIDATE_LIMIT = 16,
+    RING_TRIES = 64, /* shapes whose ring is followed */
 };
 
 /* No program's data segment is larger; a file that somebody mapped to write to may well be. */
@@ -29,7 +30,7 @@ struct candidate {
 struct search {
     const struct heap_view *view;
     struct candidate found[CANDIDATE_LIMIT];
-    size_t count;
+    size_t count, tries;
 };
 
 static bool pair_fits(const uint8_t *bytes, remote_addr base, const struct state_layout *state,
@@ -77,7 +78,10 @@ static void consider(struct search *search, const uint8_t *bytes, size_t room, r
         const struct state_layout *state = &state_layouts[i];
 
         if (search->count == CANDIDATE_LIMIT || state->size > room ||
-            !bins_fit(bytes, base, state) || !ring_closes(search->view, base, state))
+            !bins_fit(bytes, base, state) || search->tries >= RING_TRIES)
+            continue;
+        search->tries++;
+        if (!ring_closes(search->view, base, state))
             continue;
         search->found[search->count++] = (struct candidate){
             .address = base, .state = state, .system_mem = field_u64(bytes, state->system_mem)};

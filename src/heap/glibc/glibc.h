@@ -90,15 +90,27 @@ int glibc_read_settings(const struct heap_view *view, struct glibc *glibc, struc
 /* arenas.c: follows the ring, reads every arena, and lists its regions. */
 int glibc_read_arenas(const struct heap_view *view, struct glibc *glibc, struct why *why) must_check;
 
+/*
+ * arenas.c: refuses regions that overlap, or do not lie in writable private anonymous memory of small pages: what is
+ * told of a heap may be nobody's word but a corrupt heap's. Call when all regions are known.
+ */
+void glibc_check_regions(const struct heap_view *view, struct glibc *glibc);
+
+/* arenas.c: nothing of this arena is believed. */
+void glibc_refuse_arena(struct glibc *glibc, uint32_t index, const struct why *reason);
+
 /* mmapped.c: adds a region for every mmapped chunk. Never fails for ambiguity: refuses instead. */
 int glibc_find_mmapped(const struct heap_view *view, struct glibc *glibc, struct why *why) must_check;
 
 /* lists.c: tcaches and fastbins, into marks and the fastbin set. */
 int glibc_read_lists(const struct heap_view *view, struct glibc *glibc, struct why *why) must_check;
 
-/* tcache.c: addresses of the threads' tcache structs (0 for a thread without), one a thread pointer. */
+/*
+ * tcache.c: addresses of the threads' tcache structs (0 for a thread without), one a thread. `ret_unknown`: threads of
+ * which it could not be read.
+ */
 int glibc_find_tcaches(const struct heap_view *view, const struct glibc *glibc, remote_addr *ret_structs,
-                       struct why *why) must_check;
+                       size_t *ret_unknown, struct why *why) must_check;
 
 /* parallel.c */
 int glibc_walk(const struct heap_view *view, struct heap *heap, struct span_sink *sink, unsigned threads,

@@ -127,17 +127,38 @@ static int read_tcache(struct list_reader *reader, remote_addr address, struct w
     return r;
 }
 
+/* Threads made by a bare clone may share a thread pointer, and so a tcache. */
+static bool is_repeated(const remote_addr *structs, size_t index)
+{
+    for (size_t i = 0; i < index; i++)
+        if (structs[i] == structs[index])
+            return true;
+    return false;
+}
+
+static void refuse_unknown(struct glibc *glibc, size_t threads)
+{
+    struct why reason;
+
+    why_set(&reason, 0, "of %zu threads they could not be read: their chunks count as live",
+            threads);
+    heap_refuse(&glibc->heap, &reason, "tcaches");
+}
+
 static int read_tcaches(struct list_reader *reader, struct why *why)
 {
     const struct heap_view *view = reader->view;
+    size_t unknown;
     auto_free remote_addr *structs = calloc(view->thread_count + 1, sizeof *structs);
     int r;
 
     if (!structs)
         return -ENOMEM;
-    r = glibc_find_tcaches(view, reader->glibc, structs, why);
+    r = glibc_find_tcaches(view, reader->glibc, structs, &unknown, why);
+    if (r == 0 && unknown)
+        refuse_unknown(reader->glibc, unknown);
     for (size_t i = 0; r == 0 && i < view->thread_count; i++)
-        if (structs[i])
+        if (structs[i] && !is_repeated(structs, i))
             r = read_tcache(reader, structs[i], why);
     return r;
 }

@@ -17,6 +17,7 @@ enum { SCAN_PAGES = 256 };
 /* The process may be stopped meanwhile: what is not found in this much memory is told to be
  * missing. */
 #define SCAN_LIMIT_BYTES (UINT64_C(1) << 30)
+#define SCAN_LIMIT_SPACE (UINT64_C(64) << 30) /* the same for what holds few pages or none */
 
 struct mmapped_search {
     const struct heap_view *view;
@@ -24,6 +25,7 @@ struct mmapped_search {
     struct heap_regions found;
     uint64_t bytes;
     uint64_t scanned; /* bytes read page by page */
+    uint64_t space;   /* address space that these lie in */
 };
 
 static bool agrees(const struct mmapped_search *search)
@@ -106,7 +108,8 @@ static int scan_pages(struct mmapped_search *search, remote_addr start, remote_a
 {
     uint8_t flags[SCAN_PAGES];
 
-    while (start < end && !agrees(search) && search->scanned < SCAN_LIMIT_BYTES) {
+    while (start < end && !agrees(search) && search->scanned < SCAN_LIMIT_BYTES &&
+           search->space < SCAN_LIMIT_SPACE) {
         remote_addr window = start;
         size_t pages = (size_t)((end - start) >> PAGE_SHIFT);
         int r;
@@ -117,6 +120,7 @@ static int scan_pages(struct mmapped_search *search, remote_addr start, remote_a
         if (r == 0)
             r = memory_read_pages(search->view->memory, window, pages, flags, buffer, why);
         search->scanned += present_bytes(flags, pages);
+        search->space += pages * PAGE_BYTES;
         while (r == 0 && start < window + pages * PAGE_BYTES) {
             if (begins_chunk(buffer + (start - window), end - start))
                 r = follow_chain(search, start, end, &start);
@@ -183,7 +187,8 @@ static int keep_found(struct mmapped_search *search)
                 search->found.count, search->bytes, settings->mmapped_count,
                 settings->mmapped_bytes);
         heap_refuse(&glibc->heap, &reason, "mmapped chunks");
-        if (search->found.count > settings->mmapped_count)
+        if (search->found.count > settings->mmapped_count ||
+            search->bytes > settings->mmapped_bytes)
             return 0;
     }
     for (size_t i = 0; r == 0 && i < search->found.count; i++)

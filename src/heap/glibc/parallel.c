@@ -207,6 +207,7 @@ static int deliver_arena(struct walk *walk, uint32_t index, struct span_sink *si
     struct why reason = {{0}};
     int verdict = check_arena(walk, index, &reason), r = 0;
 
+    walk->glibc->heap.arenas.items[index].refused = verdict > 0;
     if (verdict > 0)
         heap_refuse(&walk->glibc->heap, &reason, "glibc arena at 0x%" PRIx64,
                     walk->glibc->heap.arenas.items[index].address);
@@ -218,8 +219,9 @@ static int deliver_arena(struct walk *walk, uint32_t index, struct span_sink *si
         region->region->refused = verdict != 0;
         if (verdict)
             continue;
-        if (r == 0)
-            r = sink->ops->join(sink, region->sink);
+        if (r)
+            continue;
+        r = sink->ops->join(sink, region->sink);
         region->sink = NULL;
     }
     return r;
@@ -238,7 +240,8 @@ static int deliver(struct walk *walk, struct span_sink *sink, struct why *why)
         }
     }
     for (uint32_t i = 0; r == 0 && i < walk->glibc->heap.arenas.count; i++)
-        r = deliver_arena(walk, i, sink);
+        if (!walk->glibc->heap.arenas.items[i].refused)
+            r = deliver_arena(walk, i, sink);
     return r;
 }
 

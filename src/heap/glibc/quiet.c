@@ -90,6 +90,9 @@ static int check_thread(const struct heap_view *view, const struct heap_thread *
 {
     struct why missing = {{0}};
 
+    /* A worker of the kernel's (io_uring) has no user state and never runs user code. */
+    if (!thread->registers.value[16] && !thread->registers.value[7])
+        return 0;
     switch (
         unwind(view->images, view->memory, thread->registers, leave_if_inside, code, &missing)) {
     case UNWIND_COMPLETE:

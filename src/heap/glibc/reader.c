@@ -167,6 +167,7 @@ int reader_emit_slow(struct region_reader *reader, remote_addr start, uint64_t b
     return emit(reader,
                 (struct heap_span){.start = start,
                                    .length = bytes,
+                                   .chunk = start,
                                    .chunk_bytes = bytes,
                                    .chunks = 1,
                                    .state = (uint8_t)state},

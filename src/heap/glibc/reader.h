@@ -52,7 +52,7 @@ static inline int reader_emit(struct region_reader *reader, remote_addr start, u
     if (reader->batch_count == SPAN_BATCH || !range_holds(reader->window.range, start, bytes))
         return reader_emit_slow(reader, start, bytes, state, why);
     reader->batch_count++;
-    span->start = start;
+    span->start = span->chunk = start;
     span->length = span->chunk_bytes = bytes;
     span->chunks = 1;
     span->state = (uint8_t)state;

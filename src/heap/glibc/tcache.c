@@ -65,34 +65,39 @@ static bool is_tcache_struct(const struct heap_view *view, const struct glibc *g
                struct_chunk_bytes(glibc->tcache);
 }
 
-/* What thread `i` has at `offset`: 0 for nothing, else a tcache struct; false when it is something
- * else. */
-static bool value_at(const struct heap_view *view, const struct glibc *glibc, size_t i,
-                     int64_t offset, remote_addr *ret_value)
-{
-    remote_addr value;
+enum tls_value { TLS_NOTHING, TLS_STRUCT, TLS_MISFIT, TLS_UNKNOWN };
 
-    if (memory_read_u64(view->memory, view->threads[i].thread_pointer + (uint64_t)offset, &value,
-                        NULL) != 0)
-        return false;
-    if (value && !is_tcache_struct(view, glibc, value))
-        return false;
+/* What thread `i` has at `offset`. Unknown where it has no thread pointer (an io_uring worker) or
+ * its page is not here. */
+static enum tls_value value_at(const struct heap_view *view, const struct glibc *glibc, size_t i,
+                               int64_t offset, remote_addr *ret_value)
+{
+    remote_addr pointer = view->threads[i].thread_pointer, value;
+
+    if (!pointer || memory_read_u64(view->memory, pointer + (uint64_t)offset, &value, NULL) != 0)
+        return TLS_UNKNOWN;
+    if (!value)
+        return TLS_NOTHING;
+    if (!is_tcache_struct(view, glibc, value))
+        return TLS_MISFIT;
     *ret_value = value;
-    return true;
+    return TLS_STRUCT;
 }
 
-/* Keeps the offsets that fit thread `i`; counts into `uses` how often each held a struct. */
+/* Keeps the offsets that thread `i` does not speak against; counts into `uses` how often each held
+ * a struct. */
 static void keep_fitting(const struct heap_view *view, const struct glibc *glibc,
                          struct tls_offsets *offsets, size_t i, size_t *uses)
 {
     size_t kept = 0;
 
     for (size_t k = 0; k < offsets->count; k++) {
-        remote_addr value = 0;
+        remote_addr value;
+        enum tls_value found = value_at(view, glibc, i, offsets->items[k], &value);
 
-        if (!value_at(view, glibc, i, offsets->items[k], &value))
+        if (found == TLS_MISFIT)
             continue;
-        uses[kept] = uses[k] + (value != 0);
+        uses[kept] = uses[k] + (found == TLS_STRUCT);
         offsets->items[kept++] = offsets->items[k];
     }
     offsets->count = kept;
@@ -120,8 +125,9 @@ static int choose_offset(const struct tls_offsets *offsets, const size_t *uses, 
 }
 
 int glibc_find_tcaches(const struct heap_view *view, const struct glibc *glibc,
-                       remote_addr *ret_structs, struct why *why)
+                       remote_addr *ret_structs, size_t *ret_unknown, struct why *why)
 {
+    size_t unknown = 0;
     struct tls_offsets offsets = {0};
     auto_free size_t *uses = NULL;
     auto_free int64_t *owned = NULL;
@@ -137,9 +143,16 @@ int glibc_find_tcaches(const struct heap_view *view, const struct glibc *glibc,
     if (r == 0)
         r = choose_offset(&offsets, uses, &offset, why);
     for (size_t i = 0; r == 0 && i < view->thread_count; i++) {
-        ret_structs[i] = 0;
-        if (offset && !value_at(view, glibc, i, offset, &ret_structs[i]))
+        enum tls_value found =
+            offset ? value_at(view, glibc, i, offset, &ret_structs[i]) : TLS_NOTHING;
+
+        if (found == TLS_MISFIT)
             r = why_set(why, OUTCOME_TORN, "a thread's tcache pointer changed while it was read");
+        if (found != TLS_STRUCT)
+            ret_structs[i] = 0;
+        unknown += found == TLS_UNKNOWN && view->threads[i].thread_pointer;
     }
+    if (r == 0)
+        *ret_unknown = unknown;
     return r;
 }

@@ -103,6 +103,8 @@ static int check_size(struct walker *walker, const struct chunk_header *here)
 
     if (here->flags & CHUNK_MMAPPED)
         return torn(walker, here->address, "lies in an arena and says that it is mmapped");
+    if (here->bytes % CHUNK_ALIGNMENT)
+        return torn(walker, here->address, "has a size that no chunk has");
     if (here->bytes < CHUNK_MIN_BYTES && here->bytes != FENCE_BYTES)
         return torn(walker, here->address, "is smaller than any chunk");
     if (here->bytes > end - here->address - CHUNK_HEADER_BYTES)
@@ -187,7 +189,7 @@ static int walk_live_run(struct walker *walker, struct chunk_header *here)
     while (chunk < limit && end - chunk > CHUNK_HEADER_BYTES) {
         uint64_t bytes = size & ~(uint64_t)CHUNK_FLAGS, next_size;
 
-        if (bytes < CHUNK_MIN_BYTES || size & CHUNK_MMAPPED ||
+        if (bytes < CHUNK_MIN_BYTES || bytes % CHUNK_ALIGNMENT || size & CHUNK_MMAPPED ||
             bytes > end - chunk - CHUNK_HEADER_BYTES)
             break;
         next_size = field_u64(reader->slice + (chunk + bytes - base), 8);
