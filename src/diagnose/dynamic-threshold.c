@@ -30,7 +30,7 @@ static bool applies(const struct case_file *facts, struct finding *ret)
     snprintf(ret->because, sizeof ret->because,
              "freeing a large block raised glibc's mmap threshold from 128 KiB to %s: larger "
              "blocks than the default "
-             "now come from the heap, which keeps up to %s of them that was freed",
+             "now come from the heap, and up to %s of them was freed and kept",
              format_bytes(facts->settings->mmap_threshold).text, format_bytes(ret->bytes).text);
     predict_both(ret, trimmed, kept);
     return true;
