@@ -187,8 +187,10 @@ static void tells_hidden_processes(void **state)
     pid_t pid, parent = getpid();
     int status;
 
-    if (!is_root())
+    if (!is_root()) {
+        print_message("only root can mount\n");
         skip();
+    }
     tree_make(&tree);
     tree_directory(&tree, "proc");
     pid = fork();
@@ -197,8 +199,10 @@ static void tells_hidden_processes(void **state)
     assert_int_equal(waitpid(pid, &status, 0), pid);
     tree_remove(&tree);
     assert_true(WIFEXITED(status));
-    if (WEXITSTATUS(status) == 77)
-        skip(); /* no right to mount */
+    if (WEXITSTATUS(status) == 77) {
+        print_message("no right to mount here\n");
+        skip();
+    }
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
