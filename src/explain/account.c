@@ -129,8 +129,7 @@ static void refuse_difference(struct look *look, uint64_t kernel, uint64_t sum)
     struct why reason;
     uint64_t off = kernel > sum ? kernel - sum : sum - kernel;
 
-    why_set(&reason, 0,
-            "the kernel's RSS was %s %s the page states; pages came or went while we looked",
+    why_set(&reason, 0, "the kernel's RSS was %s %s what the page states add up to; look again",
             format_bytes(off).text, kernel > sum ? "above" : "below");
     look_refuse(look, &reason, "exactness");
 }

@@ -389,22 +389,53 @@ static void test_heap_that_is_linked_to_itself(void **state)
     assert_int_equal(counts.whole, 0);
 }
 
-/* A top far beyond all memory, with every sum to match. */
+/* A top that reaches beyond its mapping, with every sum to match: only the maps speak against it.
+ */
 static void test_heap_beyond_its_mapping(void **state)
 {
     struct outcome_counts counts = {0};
-    remote_addr arena;
-    uint64_t *system_mem, *size;
-    remote_addr start = thread_heap(&arena, &system_mem);
+    remote_addr arena, start;
+    uint64_t *words[3];
 
     (void)state;
-    size = word_at(start + 16);
-    *size += UINT64_C(16) << 20;
-    *system_mem += UINT64_C(16) << 20;
+    start = thread_heap(&arena, &words[0]);
+    words[1] = word_at(start + 16);               /* heap_info.size */
+    words[2] = word_at(*word_at(arena + 96) + 8); /* the top's size */
+    for (size_t i = 0; i < 3; i++)
+        *words[i] += UINT64_C(16) << 20;
     decode(&copy.fake.memory, &counts);
-    *size -= UINT64_C(16) << 20;
-    *system_mem -= UINT64_C(16) << 20;
+    for (size_t i = 0; i < 3; i++)
+        *words[i] -= UINT64_C(16) << 20;
     assert_int_equal(counts.whole, 0);
+    assert_int_equal(counts.partial + counts.refused,
+                     1); /* its tcache lies in it: then all is refused */
+}
+
+/* A free chunk that its list does not lead to: the chunks tile their region, so only the lists'
+ * sums tell. */
+static void test_chunk_that_is_on_no_list(void **state)
+{
+    struct outcome_counts counts = {0};
+    remote_addr arena;
+    uint64_t *system_mem, *fd, old;
+
+    (void)state;
+    thread_heap(&arena, &system_mem);
+    for (size_t bin = 1; bin < 127; bin++) {
+        remote_addr head = arena + 112 + 16 * (bin - 1), first = *word_at(head);
+
+        if (first == head - 16)
+            continue;
+        fd = word_at(first + 16);
+        old = *fd;
+        *fd = first;
+        decode(&copy.fake.memory, &counts);
+        *fd = old;
+        assert_int_equal(counts.whole, 0);
+        assert_int_equal(counts.partial, 1);
+        return;
+    }
+    fail_msg("the arena has no free chunk");
 }
 
 /* Pages that went to swap or vanished. */
@@ -440,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_corrupt_arena),
         cmocka_unit_test(test_heap_that_is_linked_to_itself),
         cmocka_unit_test(test_heap_beyond_its_mapping),
+        cmocka_unit_test(test_chunk_that_is_on_no_list),
         cmocka_unit_test(test_missing_pages),
     };
 
