@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "elf/image.h"
 #include "elf/unwind.h"
+#include "heap/census.h"
 #include "mem/memory.h"
 #include "mem/window.h"
 #include "procfs/maps.h"
@@ -112,6 +113,7 @@ struct heap {
         size_t count, capacity;
     } regions;
     struct heap_refusals refusals;
+    struct heap_census census;        /* of what was walked and believed */
 };
 
 /*
