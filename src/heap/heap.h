@@ -83,8 +83,13 @@ struct heap_settings {
     uint64_t mmap_threshold, trim_threshold, top_pad; /* in force now, bytes */
     bool dynamic_threshold;  /* freeing a large block still raises the thresholds */
     uint64_t arena_max;      /* 0: no limit was set */
+    uint64_t arena_test;     /* arenas from which on the number of CPUs limits them */
+    uint64_t mmap_max;       /* most mmapped chunks at a time; 0: none is made */
     uint64_t mmapped_count, mmapped_bytes; /* the allocator's own count of mmapped chunks */
     uint64_t tcache_count;   /* chunks of a size that a thread keeps */
+    uint64_t tcache_max_bytes; /* as it stands in mp_: what it bounds depends on the version */
+    uint64_t hp_pagesize;    /* glibc.malloc.hugetlb >= 2: bytes of the huge pages asked for; 0: none */
+    uint64_t thp_pagesize;   /* glibc.malloc.hugetlb = 1: bytes of a transparent huge page; 0: none are asked for */
 };
 
 struct heap_refusal {

@@ -115,10 +115,16 @@ static bool is_page_size(uint64_t bytes)
     return bytes >= PAGE_BYTES && bytes <= UINT64_C(1) << 30 && (bytes & (bytes - 1)) == 0;
 }
 
-static int read_units(struct glibc *glibc, const uint8_t *par, struct why *why)
+/* A field that not every layout has: 0 where there is none. */
+static uint64_t optional_u64(const uint8_t *par, uint16_t offset)
 {
-    uint64_t thp = glibc->par->thp_pagesize ? field_u64(par, glibc->par->thp_pagesize) : 0;
-    uint64_t hp = glibc->par->hp_pagesize ? field_u64(par, glibc->par->hp_pagesize) : 0;
+    return offset ? field_u64(par, offset) : 0;
+}
+
+static int read_units(struct glibc *glibc, struct why *why)
+{
+    uint64_t thp = glibc->heap.settings.thp_pagesize;
+    uint64_t hp = glibc->heap.settings.hp_pagesize;
 
     if ((thp && !is_page_size(thp)) || (hp && !is_page_size(hp)))
         return why_set(why, OUTCOME_LAYOUT_UNKNOWN, "malloc's page sizes are no page sizes");
@@ -146,9 +152,14 @@ int glibc_read_settings(const struct heap_view *view, struct glibc *glibc, struc
         .mmap_threshold = field_u64(par, PAR_MMAP_THRESHOLD),
         .dynamic_threshold = field_u32(par, glibc->par->no_dyn_threshold) == 0,
         .arena_max = field_u64(par, PAR_ARENA_MAX),
+        .arena_test = field_u64(par, PAR_ARENA_TEST),
+        .mmap_max = field_u32(par, glibc->par->n_mmaps_max),
         .mmapped_count = field_u32(par, glibc->par->n_mmaps),
         .mmapped_bytes = field_u64(par, glibc->par->mmapped_mem),
         .tcache_count = field_u64(par, glibc->par->tcache_count),
+        .tcache_max_bytes = field_u64(par, glibc->par->tcache_max_bytes),
+        .hp_pagesize = optional_u64(par, glibc->par->hp_pagesize),
+        .thp_pagesize = optional_u64(par, glibc->par->thp_pagesize),
     };
-    return read_units(glibc, par, why);
+    return read_units(glibc, why);
 }
