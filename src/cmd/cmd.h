@@ -48,6 +48,9 @@ enum color_when { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 /* "auto", "always" or "never". 0 or -EINVAL. */
 int parse_color(const char *text, enum color_when *ret) must_check;
 
+/* Threads for walking heaps, 1 to 64, from the environment's RESIDUE_THREADS; 0 when it is not set. 0 or -EINVAL. */
+int threads_from_environment(unsigned *ret) must_check;
+
 /* Whether to colour standard output: NO_COLOR (no-color.org) and non-terminals turn `auto` into no. */
 bool use_color(enum color_when when);
 

@@ -73,6 +73,17 @@ int parse_color(const char *text, enum color_when *ret)
     return -EINVAL;
 }
 
+int threads_from_environment(unsigned *ret)
+{
+    const char *text = getenv("RESIDUE_THREADS");
+    pid_t number = 0;
+
+    if (text && text[0] && (parse_pid(text, &number) || number > 64))
+        return -EINVAL;
+    *ret = (unsigned)number;
+    return 0;
+}
+
 bool use_color(enum color_when when)
 {
     const char *no_color = getenv("NO_COLOR");

@@ -52,6 +52,27 @@ static void process_ids_are_plain_positive_numbers(void **state)
     assert_int_equal(pid, 42);
 }
 
+static void threads_are_few_or_left_open(void **state)
+{
+    static const char *const bad[] = {"0", "-1", "65", "two", "1 "};
+    unsigned threads = 7;
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        setenv("RESIDUE_THREADS", bad[i], 1);
+        assert_int_equal(threads_from_environment(&threads), -EINVAL);
+    }
+    assert_int_equal(threads, 7);
+    setenv("RESIDUE_THREADS", "64", 1);
+    assert_int_equal(threads_from_environment(&threads), 0);
+    assert_int_equal(threads, 64);
+    setenv("RESIDUE_THREADS", "", 1);
+    assert_int_equal(threads_from_environment(&threads), 0);
+    assert_int_equal(threads, 0);
+    unsetenv("RESIDUE_THREADS");
+    assert_int_equal(threads_from_environment(&threads), 0);
+    assert_int_equal(threads, 0);
+}
+
 static void color_words(void **state)
 {
     enum color_when when = COLOR_ALWAYS;
@@ -104,6 +125,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_become_exit_codes),
         cmocka_unit_test(process_ids_are_plain_positive_numbers),
+        cmocka_unit_test(threads_are_few_or_left_open),
         cmocka_unit_test(color_words),
         cmocka_unit_test(color_heeds_no_color_and_terminals),
     };

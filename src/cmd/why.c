@@ -12,6 +12,7 @@
 
 struct why_options {
     pid_t pid;
+    unsigned threads;
     bool json, no_stop, scan_small, quiet;
     enum color_when color;
 };
@@ -55,6 +56,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
             usage_error(state, "one process id at a time; '%s' is one too many", arg);
         if (parse_pid(arg, &o->pid))
             usage_error(state, "'%s' is not a process id", arg);
+        return 0;
+    case ARGP_KEY_INIT:
+        if (threads_from_environment(&o->threads))
+            usage_error(state, "RESIDUE_THREADS is set and not a number from 1 to 64");
         return 0;
     case ARGP_KEY_NO_ARGS:
         usage_error(state, "which process? Try residue why PID");
@@ -100,7 +105,8 @@ static void hold_job_control(sigset_t *old)
 
 static int explain_here(const struct why_options *o, struct explanation *ret, struct why *why)
 {
-    struct explain_options how = {.no_stop = o->no_stop, .scan_small = o->scan_small};
+    struct explain_options how = {
+        .no_stop = o->no_stop, .scan_small = o->scan_small, .threads = o->threads};
     struct procfs procfs;
     sigset_t old;
     int r = procfs_open(&procfs, "/", why);

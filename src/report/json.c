@@ -121,12 +121,13 @@ static json_t *owner_object(const struct explanation *e, size_t index)
                   {"bytes", integer(owner->bytes)}, {"evidence", string_if(owner->evidence)});
 }
 
-static json_t *free_object(bool known, const struct arena_tally *tally)
+/* `figures`: by span state. */
+static json_t *free_object(bool known, const uint64_t *figures)
 {
-    return OBJECT({"tcache", integer_if(known, tally->free_bytes[SPAN_TCACHE])},
-                  {"fastbin", integer_if(known, tally->free_bytes[SPAN_FASTBIN])},
-                  {"bins", integer_if(known, tally->free_bytes[SPAN_BIN])},
-                  {"top", integer_if(known, tally->free_bytes[SPAN_TOP])});
+    return OBJECT({"tcache", integer_if(known, figures[SPAN_TCACHE])},
+                  {"fastbin", integer_if(known, figures[SPAN_FASTBIN])},
+                  {"bins", integer_if(known, figures[SPAN_BIN])},
+                  {"top", integer_if(known, figures[SPAN_TOP])});
 }
 
 static json_t *arena_object(const struct explanation *e, size_t index)
@@ -142,7 +143,8 @@ static json_t *arena_object(const struct explanation *e, size_t index)
                   {"resident_bytes", integer_if(known, tally->resident_bytes)},
                   {"live_bytes", integer_if(known, tally->live_bytes)},
                   {"live_blocks", integer_if(known, tally->live_blocks)},
-                  {"free_bytes", free_object(known, tally)},
+                  {"free_bytes", free_object(known, tally->free_bytes)},
+                  {"free_blocks", free_object(known, tally->free_blocks)},
                   {"returnable_bytes", integer_if(known, tally->account[ACCOUNT_HEAP_RETURNABLE])},
                   {"cached_bytes", integer_if(known, tally->account[ACCOUNT_HEAP_CACHED])},
                   {"pinned_bytes", integer_if(known, tally->account[ACCOUNT_HEAP_PINNED])});

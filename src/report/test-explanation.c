@@ -107,6 +107,7 @@ struct explanation typical_explanation(void)
             .live_bytes = 600 * MIB,
             .live_blocks = 70000,
             .free_bytes = {[SPAN_TCACHE] = 1, [SPAN_FASTBIN] = 2, [SPAN_BIN] = 3, [SPAN_TOP] = 4},
+            .free_blocks = {[SPAN_FASTBIN] = 5, [SPAN_BIN] = 6},
             .resident_bytes = 1700 * MIB,
             .account = {[ACCOUNT_HEAP_RETURNABLE] = 1040 * MIB,
                         [ACCOUNT_HEAP_CACHED] = 3 * MIB,

@@ -32,6 +32,7 @@ static const char contract[] =
     "'resident_bytes': 0,"
     "                'live_bytes': 0, 'live_blocks': 0,"
     "                'free_bytes': { 'tcache': 0, 'fastbin': 0, 'bins': 0, 'top': 0 },"
+    "                'free_blocks': { 'tcache': 0, 'fastbin': 0, 'bins': 0, 'top': 0 },"
     "                'returnable_bytes': 0, 'cached_bytes': 0, 'pinned_bytes': 0 } ],"
     "  'mmapped_chunks': { 'count': 0, 'bytes': 0, 'resident_bytes': 0 }, "
     "'trim_would_return_bytes': 0,"
@@ -181,6 +182,8 @@ static void values_are_where_they_belong(void **state)
     assert_int_equal(integer_at(arena, "free_bytes", "fastbin"), 2);
     assert_int_equal(integer_at(arena, "free_bytes", "bins"), 3);
     assert_int_equal(integer_at(arena, "free_bytes", "top"), 4);
+    assert_int_equal(integer_at(arena, "free_blocks", "fastbin"), 5);
+    assert_int_equal(integer_at(arena, "free_blocks", "bins"), 6);
     assert_int_equal(integer_at(json, "mmapped_chunks", "count"), 3);
     assert_int_equal(integer_at(json, "mmapped_chunks", "bytes"), 1000);
     assert_int_equal(integer_at(json, NULL, "trim_would_return_bytes"), 612 * MIB);

@@ -92,6 +92,11 @@ def bad_colors_are_named():
     misuse("why", "--color=red", "1", says="--color takes auto, always or never, not 'red'")
 
 
+def bad_thread_counts_are_named():
+    result = run("why", "1", env={**os.environ, "RESIDUE_THREADS": "many"})
+    assert result.returncode == USAGE and "RESIDUE_THREADS" in result.stderr, result
+
+
 def a_vanished_process_is_66():
     pid = ended_pid()
     for arguments in (["why", pid], [pid], [pid, "--json"], ["why", "--no-stop", pid]):
@@ -209,6 +214,7 @@ TESTS = [
     unknown_options_are_named,
     bad_process_ids_are_named,
     bad_colors_are_named,
+    bad_thread_counts_are_named,
     a_vanished_process_is_66,
     a_full_disk_is_no_success,
     closed_output_is_no_success,
