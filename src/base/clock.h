@@ -1,4 +1,4 @@
-/* Monotonic time in nanoseconds, for figures that are told and for bounded waits. */
+/* Time in nanoseconds: monotonic, for figures that are told and for bounded waits; and of the wall, for dates. */
 #pragma once
 
 #include <stdint.h>
@@ -12,6 +12,15 @@ static inline uint64_t clock_now_ns(void)
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+/* Since 1970, UTC. */
+static inline uint64_t clock_wall_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
     return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 

@@ -64,6 +64,8 @@ static int describe(struct look *look, struct why *why)
     int r;
 
     out->pid = look->pid;
+    out->taken_at_ns = clock_wall_ns();
+    process_identity_read(look->procfs, look->pid, &out->identity);
     memcpy(out->comm, look->target.status.comm, sizeof out->comm);
     out->threads = look->target.status.threads;
     r = process_exe(look->procfs, look->pid, &out->exe);
@@ -95,6 +97,7 @@ static int take_heap(struct look *look)
     memcpy(out->allocator_version, heap->version, sizeof out->allocator_version);
     out->decoded = true;
     out->settings = heap->settings;
+    out->census = heap->census;
     out->arenas = heap->arenas;
     heap->arenas = (struct heap_arenas){0};
     out->trim_known = true;

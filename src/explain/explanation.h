@@ -10,12 +10,15 @@
 #include "ledger/unexplained.h"
 #include "predict/trim.h"
 #include "procfs/cgroup.h"
+#include "procfs/identity.h"
 #include "procfs/rss.h"
 #include "procfs/thp.h"
 #include "target/target.h"
 
 struct explanation {
     pid_t pid;
+    struct process_identity identity;
+    uint64_t taken_at_ns;          /* when we began to look, since 1970; 0: not known */
     char comm[64];
     char *exe;                     /* NULL when it may not be read */
     char *container;               /* NULL */
@@ -39,6 +42,7 @@ struct explanation {
     struct unexplained_owners unexplained_by;
     struct heap_arenas arenas;
     struct heap_tally tally;       /* tally.arenas[i] belongs to arenas.items[i] */
+    struct heap_census census;     /* no blocks in it: was not taken */
     struct heap_settings settings;
     bool trim_known;
     struct trim_prediction trim;

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Chunk sizes in steps of 16 below CENSUS_EXACT_BYTES, then by power of two; the last class has no upper end. */
@@ -21,6 +22,15 @@ struct heap_census {
     uint64_t pinned_pages;       /* each counted once */
     uint64_t pinning_bytes;      /* bytes in use on them */
 };
+
+/* Whether there is anything in it: a heap whose walk takes none, or that holds nothing, has no figures to tell. */
+static inline bool census_is_taken(const struct heap_census *census)
+{
+    for (unsigned i = 0; i < CENSUS_CLASSES; i++)
+        if (census->classes[i].blocks)
+            return true;
+    return false;
+}
 
 /* The class of a chunk of `bytes`. */
 static inline unsigned census_class_of(uint64_t bytes)

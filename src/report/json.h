@@ -4,9 +4,13 @@
  */
 #pragma once
 
+#include <jansson.h>
 #include <stdio.h>
 
 #include "explain/explanation.h"
 
-/* One object, "residue.why/1", and a newline; ASCII only. 0; -ENOMEM; -EIO when `out` did not take all of it. */
+/* An object, "residue.why/1", to be released with json_decref. NULL when memory is short. */
+json_t *why_object(const struct explanation *explanation);
+
+/* Prints it, and a newline; ASCII only. 0; -ENOMEM; -EIO when `out` did not take all of it. */
 int report_why_json(const struct explanation *explanation, FILE *out) must_check;

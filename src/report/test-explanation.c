@@ -64,6 +64,10 @@ struct explanation typical_explanation(void)
 {
     struct explanation e = {
         .pid = 4242,
+        .identity = {.boot_id = "3f2c1a08-0f5e-4c3b-9d1e-0a1b2c3d4e5f",
+                     .start_ticks = 987654,
+                     .known = true},
+        .taken_at_ns = UINT64_C(1800000000123456789),
         .comm = "python3",
         .exe = strdup("/usr/bin/python3.11"),
         .threads = 3,
@@ -121,6 +125,12 @@ struct explanation typical_explanation(void)
                           "freeing a large block raised the threshold");
     add_cure(finding, "free-pages", 900 * MIB, 900 * MIB);
     add_cure(finding, "malloc-trim", 600 * MIB, 7 * MIB);
+    e.census.classes[census_class_of(48)] =
+        (struct census_class){.blocks = 60000, .bytes = 60000 * 48, .pinned_pages = 20000};
+    e.census.classes[census_class_of(8192)] =
+        (struct census_class){.blocks = 10000, .bytes = 597 * MIB, .pinned_pages = 4000};
+    e.census.pinned_pages = 22000;
+    e.census.pinning_bytes = 3 * MIB;
     balance(&e);
     return e;
 }

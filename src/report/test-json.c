@@ -15,7 +15,8 @@
 
 /* What docs promise, with an instance of each list's items; values tell the types. */
 static const char contract[] =
-    "{ 'format': 'residue.why/1', 'pid': 1, 'comm': '', 'exe': '', 'threads': 1, 'container': '',"
+    "{ 'format': 'residue.why/1', 'pid': 1, 'boot_id': '', 'start_time_ticks': 0, 'taken_at_ns': "
+    "0, 'comm': '', 'exe': '', 'threads': 1, 'container': '',"
     "  'allocator': { 'name': '', 'version': '', 'decoded': true },"
     "  'rss_bytes': 0, 'swap_bytes': 0, 'page_table_bytes': 0, 'hugetlb_bytes': 0, "
     "'lazyfree_bytes': 0,"
@@ -35,7 +36,8 @@ static const char contract[] =
     "                'free_blocks': { 'tcache': 0, 'fastbin': 0, 'bins': 0, 'top': 0 },"
     "                'returnable_bytes': 0, 'cached_bytes': 0, 'pinned_bytes': 0 } ],"
     "  'mmapped_chunks': { 'count': 0, 'bytes': 0, 'resident_bytes': 0 }, "
-    "'trim_would_return_bytes': 0,"
+    "'size_classes': [ { 'least_bytes': 0, 'blocks': 0, 'bytes': 0, 'pinned_pages': 0 } ], "
+    "'pinned_pages': 0, 'pinning_bytes': 0, 'trim_would_return_bytes': 0,"
     "  'settings': { 'mmap_threshold': 0, 'trim_threshold': 0, 'dynamic_threshold': true, "
     "'arena_max': 0, 'thp': '' },"
     "  'findings': [ { 'id': '', 'bytes': 0, 'because': '',"
@@ -155,6 +157,12 @@ static void keys_stay_when_nothing_was_decoded(void **state)
         assert_true(null_at(json, "settings", settings[i]));
     assert_true(null_at(json, NULL, "trim_would_return_bytes"));
     assert_true(null_at(json, NULL, "lazyfree_bytes"));
+    assert_true(null_at(json, NULL, "boot_id"));
+    assert_true(null_at(json, NULL, "start_time_ticks"));
+    assert_true(null_at(json, NULL, "taken_at_ns"));
+    assert_int_equal(json_array_size(json_object_get(json, "size_classes")), 0);
+    assert_true(null_at(json, NULL, "pinned_pages"));
+    assert_true(null_at(json, NULL, "pinning_bytes"));
     assert_true(null_at(json, NULL, "exe"));
     assert_true(null_at(json, NULL, "container"));
     assert_true(null_at(json, "allocator", "name"));
@@ -186,11 +194,33 @@ static void values_are_where_they_belong(void **state)
     assert_int_equal(integer_at(arena, "free_blocks", "bins"), 6);
     assert_int_equal(integer_at(json, "mmapped_chunks", "count"), 3);
     assert_int_equal(integer_at(json, "mmapped_chunks", "bytes"), 1000);
+    assert_string_equal(string_at(json, "boot_id"), "3f2c1a08-0f5e-4c3b-9d1e-0a1b2c3d4e5f");
+    assert_int_equal(integer_at(json, NULL, "start_time_ticks"), 987654);
+    assert_int_equal(integer_at(json, NULL, "taken_at_ns"), 1800000000123456789);
     assert_int_equal(integer_at(json, NULL, "trim_would_return_bytes"), 612 * MIB);
     cure = json_array_get(
         json_object_get(json_array_get(json_object_get(json, "findings"), 0), "cures"), 1);
     assert_int_equal(integer_at(cure, NULL, "predicted_charge_bytes"), 7 * MIB);
     assert_int_equal(ledger_total(json), integer_at(json, NULL, "rss_bytes"));
+    json_decref(json);
+    explanation_free(&e);
+}
+
+static void size_classes_that_hold_anything_are_told(void **state)
+{
+    struct explanation e = typical_explanation();
+    json_t *json = told(&e), *classes = json_object_get(json, "size_classes");
+    json_t *first = json_array_get(classes, 0), *second = json_array_get(classes, 1);
+
+    assert_int_equal(json_array_size(classes), 2);
+    assert_int_equal(integer_at(first, NULL, "least_bytes"), 48);
+    assert_int_equal(integer_at(first, NULL, "blocks"), 60000);
+    assert_int_equal(integer_at(first, NULL, "bytes"), 60000 * 48);
+    assert_int_equal(integer_at(first, NULL, "pinned_pages"), 20000);
+    assert_int_equal(integer_at(second, NULL, "least_bytes"), 8192);
+    assert_int_equal(integer_at(second, NULL, "bytes"), 597 * MIB);
+    assert_int_equal(integer_at(json, NULL, "pinned_pages"), 22000);
+    assert_int_equal(integer_at(json, NULL, "pinning_bytes"), 3 * MIB);
     json_decref(json);
     explanation_free(&e);
 }
@@ -302,6 +332,7 @@ int main(void)
         cmocka_unit_test(every_promised_key_is_there),
         cmocka_unit_test(keys_stay_when_nothing_was_decoded),
         cmocka_unit_test(values_are_where_they_belong),
+        cmocka_unit_test(size_classes_that_hold_anything_are_told),
         cmocka_unit_test(no_limit_is_null),
         cmocka_unit_test(any_ledger_adds_up_to_the_resident_set),
         cmocka_unit_test(huge_numbers_stay_readable_integers),

@@ -205,6 +205,28 @@ def man_pages_name_every_option():
             assert f"*{page}*(1)" in (ROOT / "man/residue.1.scd").read_text(encoding="utf-8"), page
 
 
+def keys_of(value):
+    """The keys of all objects in it."""
+    if isinstance(value, list):
+        return set().union(*map(keys_of, value))
+    if isinstance(value, dict):
+        return set(value).union(*map(keys_of, value.values()))
+    return set()
+
+
+def promised_keys(test):
+    """What a unit test holds the JSON to, also in lists that are empty here."""
+    return set(re.findall(r"'([a-z_.]+)':", (ROOT / "src/report" / test).read_text(encoding="utf-8")))
+
+
+def man_pages_name_every_json_key():
+    with live_process() as pid:
+        keys = keys_of(json.loads(run("why", "--json", pid).stdout)) | promised_keys("test-json.c")
+    page = (ROOT / "man/residue-why.1.scd").read_text(encoding="utf-8")
+    missing = [key for key in sorted(keys) if f"*{key}*" not in page and f"_{key}_" not in page]
+    assert len(keys) > 60 and not missing, f"of {len(keys)} keys the man page lacks {missing}"
+
+
 TESTS = [
     help_goes_to_standard_output,
     help_lists_every_verb,
@@ -223,6 +245,7 @@ TESTS = [
     terminals_get_colour_characters_and_width,
     a_report_that_is_cut_short_is_no_success,
     man_pages_name_every_option,
+    man_pages_name_every_json_key,
 ]
 
 
