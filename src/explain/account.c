@@ -110,7 +110,7 @@ static int add_mappings(struct look *look, struct why *why)
         .maps = &look->maps,
         .shmem = &look->shmem,
         .images = &look->images,
-        .stacks = look->target.stopped ? &look->stacks : NULL,
+        .stacks = look->target.stopped || look->read_still ? &look->stacks : NULL,
         .regions = &claimed,
         .content_limit = CONTENT_LIMIT_BYTES,
         .scan_small = look->options.scan_small,
@@ -149,6 +149,8 @@ static int reconcile(struct look *look, uint64_t before, struct why *why)
         return r;
     out->moved_bytes =
         before > out->rss.rss_bytes ? before - out->rss.rss_bytes : out->rss.rss_bytes - before;
+    if (look->read_still && sum != out->rss.rss_bytes)
+        return why_set(why, OUTCOME_TORN, "its pages move while it is looked at");
     if (look->target.stopped && sum != out->rss.rss_bytes && sum != before)
         refuse_difference(look, out->rss.rss_bytes, sum);
     out->rss.rss_bytes = sum;

@@ -131,12 +131,21 @@ static int find_causes(struct look *look)
     return diagnose(&facts, &out->findings);
 }
 
-static int examine(struct look *look, struct why *why)
+/* Without a long stop where that can be proven to make no difference, else inside one. */
+static int look_inside(struct look *look, struct why *why)
 {
-    int r = look_settle(look, why);
+    int r = look_when_still(look, why);
 
     if (r == 0)
-        r = look_account(look, why);
+        return 0;
+    r = look_settle(look, why);
+    return r ? r : look_account(look, why);
+}
+
+static int examine(struct look *look, struct why *why)
+{
+    int r = look_inside(look, why);
+
     look->out->stopped = look->target.stopped;
     target_resume(&look->target);
     look->out->pauses = look->target.pauses;

@@ -41,6 +41,7 @@ static int open_images(struct look *look, struct why *why)
         return 0;
     elf_images_close(&look->images);
     look->images_mark = 0;
+    look->memo = (struct heap_memo){0};
     r = elf_images_open(look->procfs, look->pid, &look->maps,
                         look->target.has_memory ? &look->target.memory.memory : NULL, &look->images,
                         why);
@@ -70,19 +71,28 @@ static struct unwind_registers registers_of(const struct user_regs_struct *regs)
                                      .known = (1u << 17) - 1};
 }
 
-static int read_threads(struct look *look, struct why *why)
+int look_take_registers(struct look *look)
 {
     const struct target *target = &look->target;
+    struct heap_thread *threads = calloc(target->thread_count + 1, sizeof *threads);
 
-    look->threads = calloc(target->thread_count + 1, sizeof *look->threads);
-    if (!look->threads)
+    if (!threads)
         return -ENOMEM;
     for (size_t i = 0; i < target->thread_count; i++)
-        look->threads[i] =
-            (struct heap_thread){.tid = target->threads[i].tid,
-                                 .thread_pointer = target->threads[i].registers.fs_base,
-                                 .registers = registers_of(&target->threads[i].registers)};
-    return thread_stacks_find(&look->target, &look->maps, &look->stacks, why);
+        threads[i] = (struct heap_thread){.tid = target->threads[i].tid,
+                                          .thread_pointer = target->threads[i].registers.fs_base,
+                                          .registers = registers_of(&target->threads[i].registers)};
+    free(look->threads);
+    look->threads = threads;
+    look->thread_count = target->thread_count;
+    return 0;
+}
+
+static int read_threads(struct look *look, struct why *why)
+{
+    int r = look_take_registers(look);
+
+    return r ? r : thread_stacks_find(&look->target, &look->maps, &look->stacks, why);
 }
 
 void look_forget_mappings(struct look *look)
@@ -93,6 +103,7 @@ void look_forget_mappings(struct look *look)
     look->stacks = (struct thread_stacks){0};
     free(look->threads);
     look->threads = NULL;
+    look->thread_count = 0;
 }
 
 int look_at_mappings(struct look *look, struct why *why)
@@ -110,14 +121,15 @@ int look_at_mappings(struct look *look, struct why *why)
     return r;
 }
 
-struct heap_view look_heap_view(const struct look *look)
+struct heap_view look_heap_view(struct look *look)
 {
     return (struct heap_view){
-        .memory = (struct memory *)&look->target.memory.memory,
+        .memory = &look->target.memory.memory,
         .maps = &look->maps,
-        .images = (struct elf_images *)&look->images,
+        .images = &look->images,
         .threads = look->threads,
-        .thread_count = look->threads ? look->target.thread_count : 0,
-        .running = !look->target.stopped,
+        .thread_count = look->thread_count,
+        .running = !look->target.stopped && !look->read_still,
+        .memo = &look->memo,
     };
 }

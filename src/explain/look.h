@@ -18,6 +18,9 @@ struct look {
     uint64_t images_mark;           /* of the mappings that `images` was opened for */
     struct thread_stacks stacks;
     struct heap_thread *threads;
+    size_t thread_count;            /* of `threads`; as of the last stop */
+    bool read_still;                /* read while free to run, to be proven to be as under a stop */
+    struct heap_memo memo;          /* of `images` */
     struct heap *heap;              /* NULL: none decoded */
     enum rss_source rss_source;     /* what is exact on this kernel */
     bool main_top_trims;            /* [heap] ends with the main arena's top */
@@ -29,13 +32,30 @@ struct look {
 /* Reads mappings, and images when the executable mappings changed; of a stopped process also stacks and threads. */
 int look_at_mappings(struct look *look, struct why *why) must_check;
 void look_forget_mappings(struct look *look);
-struct heap_view look_heap_view(const struct look *look);
+struct heap_view look_heap_view(struct look *look);
 
 /* Adds a refusal to the explanation; memory shortage loses it. */
 void look_refuse(struct look *look, const struct why *reason, const char *what);
 
+/* look.c: the registers of the stopped process' threads, into look->threads. */
+int look_take_registers(struct look *look) must_check;
+
 /* settle.c: stops the process at a moment at which its heap may be believed, and opens the heap. */
 int look_settle(struct look *look, struct why *why) must_check;
+
+/*
+ * settle.c: tries every decoder. 0 when one serves the process or none does; OUTCOME_TORN when another moment may be
+ * better, unless it is the `last`; other outcomes are final for this heap and become a refusal.
+ */
+int look_open_heap(struct look *look, bool last, struct why *why) must_check;
+int look_heap_settled(struct look *look, struct why *why) must_check;
+void look_close_heap(struct look *look);
+
+/*
+ * still.c: looks at a sleeping process as if it were stopped, and accounts for all of it. 0: it is proven, and the
+ * process is stopped; OUTCOME_TORN: it ran meanwhile; OUTCOME_NOT_POSSIBLE: not tried. Then nothing is kept.
+ */
+int look_when_still(struct look *look, struct why *why) must_check;
 
 /* name.c: recognises allocators and runtimes, and gives them the unexplained bytes that are theirs. */
 int name_unexplained(struct look *look, struct why *why) must_check;

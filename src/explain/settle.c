@@ -12,18 +12,35 @@ enum { ATTEMPTS = 60 };
 #define FIRST_WAIT_NS   (NS_PER_MS / 5)
 #define LONGEST_WAIT_NS (20 * NS_PER_MS)
 
-static void close_heap(struct look *look)
+void look_close_heap(struct look *look)
 {
     if (look->heap)
         look->heap->allocator->close(look->heap);
     look->heap = NULL;
 }
 
-/*
- * Tries every decoder. 0 when one serves the process or none does; OUTCOME_TORN when another moment
- * may be better; other outcomes are final for this heap and become a refusal.
+int look_heap_settled(struct look *look, struct why *why)
+{
+    struct heap_view view = look_heap_view(look);
+
+    return look->heap->allocator->settled(&view, look->heap, why);
+}
+
+/* Whether another moment is waited for; else what is wrong with this one is told, and it is taken.
  */
-static int open_heap(struct look *look, bool last, struct why *why)
+static bool waits(struct look *look, const struct allocator *allocator, int r, bool last,
+                  const struct why *why)
+{
+    if (r < 0 || (r == OUTCOME_TORN && !last))
+        return true;
+    if (!look->heap)
+        look_refuse(look, why, allocator->name);
+    else if (look->target.stopped)
+        look_refuse(look, why, "a quiet moment");
+    return false;
+}
+
+int look_open_heap(struct look *look, bool last, struct why *why)
 {
     struct heap_view view = look_heap_view(look);
 
@@ -32,15 +49,13 @@ static int open_heap(struct look *look, bool last, struct why *why)
 
         if (r == OUTCOME_NOT_FOUND)
             continue;
-        if (r == 0 && (r = allocators[i]->settled(&view, look->heap, why)) == 0)
-            return 0;
-        if (r < 0 || (r == OUTCOME_TORN && !last))
+        /* What is read of a sleeping process is settled or not at the stop that ends it. */
+        if (r == 0 && !look->read_still)
+            r = allocators[i]->settled(&view, look->heap, why);
+        if (r && waits(look, allocators[i], r, last, why))
             return r;
-        if (!look->heap)
-            look_refuse(look, why, allocators[i]->name);
-        else if (look->target.stopped)
-            look_refuse(look, why, "a quiet moment");
-        look->out->allocator = allocators[i]->name;
+        if (r)
+            look->out->allocator = allocators[i]->name;
         return 0;
     }
     return 0;
@@ -55,9 +70,9 @@ static int attempt(struct look *look, bool last, struct why *why)
         return r;
     r = look_at_mappings(look, why);
     if (r == 0)
-        r = open_heap(look, last, why);
+        r = look_open_heap(look, last, why);
     if (r) {
-        close_heap(look);
+        look_close_heap(look);
         target_resume(&look->target);
     }
     return r;
@@ -85,7 +100,7 @@ static int look_running(struct look *look, struct why *why)
 
     if (r || !look->target.has_memory)
         return r;
-    r = open_heap(look, true, why);
+    r = look_open_heap(look, true, why);
     if (look->heap) {
         why_set(
             &reason, 0,

@@ -22,6 +22,17 @@ struct heap_thread {
     struct unwind_registers registers;
 };
 
+/*
+ * What a decoder learnt of the images, kept from one open to the next so that a stop does not pay for it again. Zero it
+ * when images or the heap's place change.
+ */
+struct heap_memo {
+    remote_addr main_arena;          /* what it was learnt for; 0: nothing yet */
+    struct range malloc_code;        /* empty: it could not be found, `why` tells */
+    remote_addr single_threaded;     /* libc's flag that no second thread was started; 0: has none */
+    struct why why;
+};
+
 /* What a decoder may look at: one frozen (or running) view of a process. All borrowed. */
 struct heap_view {
     struct memory *memory;
@@ -30,6 +41,7 @@ struct heap_view {
     const struct heap_thread *threads; /* NULL when they could not be stopped and so not be asked */
     size_t thread_count;
     bool running;                      /* the process was not stopped: nothing is certain */
+    struct heap_memo *memo;            /* NULL: nothing is kept */
 };
 
 enum span_state {

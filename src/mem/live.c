@@ -64,10 +64,28 @@ static ssize_t read_by_mem_fd(struct live_memory *live, remote_addr start, size_
     return n < 0 ? 0 : n / (ssize_t)PAGE_BYTES;
 }
 
+/* How much of the run may still be read this way, as far as the process is free to change that. */
+static ssize_t still_readable(const struct live_memory *live, enum way way, remote_addr start,
+                              size_t count)
+{
+    return live->running ? pages_still_present(&live->pages, start, count, way == WAY_READV)
+                         : (ssize_t)count;
+}
+
+static ssize_t read_by(struct live_memory *live, enum way way, remote_addr start, size_t count,
+                       void *buffer, struct why *why)
+{
+    ssize_t n = still_readable(live, way, start, count);
+
+    if (n <= 0)
+        return n < 0 ? gone(live, why) : 0;
+    return (way == WAY_READV ? read_by_readv : read_by_mem_fd)(live, start, (size_t)n, buffer, why);
+}
+
 /*
  * A run of pages that are read the same way. What process_vm_readv refuses (PROT_NONE: EFAULT) may
  * still be read through mem_fd, which forces its way; what both refuse is guarded, secret or a
- * device's.
+ * device's, or has gone meanwhile.
  */
 static int read_run(struct live_memory *live, enum way way, remote_addr start, size_t count,
                     uint8_t *flags, uint8_t *buffer, struct why *why)
@@ -75,8 +93,8 @@ static int read_run(struct live_memory *live, enum way way, remote_addr start, s
     size_t done = 0;
 
     while (done < count) {
-        ssize_t n = (way == WAY_READV ? read_by_readv : read_by_mem_fd)(
-            live, start + done * PAGE_BYTES, count - done, buffer + done * PAGE_BYTES, why);
+        ssize_t n = read_by(live, way, start + done * PAGE_BYTES, count - done,
+                            buffer + done * PAGE_BYTES, why);
 
         if (n < 0)
             return (int)n;

@@ -1,6 +1,8 @@
 /*
- * The memory of a live process. Read it while the process is stopped: else it may free, fork or execute another program
- * between a look at the page states and the read, and then a page is read that is not present, or is shared.
+ * The memory of a live process. While it is free to run it may discard, fork or execute another program between a look at
+ * the page states and the read: then set `running`, so that every page is asked for once more right before it is read.
+ * What remains is a window of microseconds, in which a page can be read that has just been discarded (the zero page is
+ * mapped there, which costs no memory) or has just become shared with a fork (it is then un-shared).
  */
 #pragma once
 
@@ -13,6 +15,7 @@ struct live_memory {
     pid_t pid;
     int mem_fd;           /* /proc/PID/mem: leaves copy-on-write pages shared (it takes no pin) */
     struct page_source pages;
+    bool running;         /* ask again before every read; the owner's to set */
     bool only_mem_fd;     /* process_vm_readv is refused here (seccomp): all goes through mem_fd */
 };
 

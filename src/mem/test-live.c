@@ -266,6 +266,60 @@ static void a_bad_page_spoils_no_other(void **state)
     live_memory_close(&self);
 }
 
+/* As if the process had forked between the look at the flags and the read. */
+static void pages_shared_meanwhile_stay_shared(void **state)
+{
+    pid_t fork_child;
+    uint8_t now[PAGES];
+    struct live_memory self;
+
+    assert_int_equal(live_memory_open(&self, &procfs, getpid(), &why), 0);
+    self.running = true;
+    fill(own, area_bytes);
+    assert_int_equal(memory_page_flags(&self.memory, address_of(own), PAGES, flags, &why), 0);
+    assert_true(flags[7] & PAGE_EXCLUSIVE);
+    fork_child = fork();
+    if (fork_child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;)
+            pause();
+    }
+    assert_true(fork_child > 0);
+    assert_int_equal(memory_read_pages(&self.memory, address_of(own), PAGES, flags, buffer, &why),
+                     0);
+    assert_filled(0, area_bytes);
+    assert_int_equal(memory_page_flags(&self.memory, address_of(own), PAGES, now, &why), 0);
+    for (size_t page = 0; page < PAGES; page++)
+        assert_false(now[page] & PAGE_EXCLUSIVE);
+    kill(fork_child, SIGKILL);
+    waitpid(fork_child, NULL, 0);
+    live_memory_close(&self);
+}
+
+/* As if it had discarded some: reading them must not bring them back. */
+static void pages_discarded_meanwhile_stay_absent(void **state)
+{
+    uint8_t now[PAGES];
+    struct live_memory self;
+
+    assert_int_equal(live_memory_open(&self, &procfs, getpid(), &why), 0);
+    self.running = true;
+    fill(own, area_bytes);
+    assert_int_equal(memory_page_flags(&self.memory, address_of(own), PAGES, flags, &why), 0);
+    madvise(own + 100 * PAGE_BYTES, 50 * PAGE_BYTES, MADV_DONTNEED);
+    assert_int_equal(memory_read_pages(&self.memory, address_of(own), PAGES, flags, buffer, &why),
+                     0);
+    assert_int_equal(memory_page_flags(&self.memory, address_of(own), PAGES, now, &why), 0);
+    for (size_t page = 0; page < PAGES; page++) {
+        bool gone = page >= 100 && page < 150;
+
+        assert_int_equal(now[page] & (PAGE_PRESENT | PAGE_ZERO), gone ? 0 : PAGE_PRESENT);
+        assert_int_equal(!!(flags[page] & PAGE_UNREADABLE), gone);
+    }
+    fill(own, area_bytes);
+    live_memory_close(&self);
+}
+
 static void *read_many_times(void *context)
 {
     uint8_t *copy = malloc(area_bytes), got[PAGES];
@@ -335,6 +389,8 @@ int main(void)
         cmocka_unit_test(leaves_guard_pages_alone),
         cmocka_unit_test(tells_pages_that_nobody_may_read),
         cmocka_unit_test(a_bad_page_spoils_no_other),
+        cmocka_unit_test(pages_shared_meanwhile_stay_shared),
+        cmocka_unit_test(pages_discarded_meanwhile_stay_absent),
         cmocka_unit_test(several_threads_may_read),
         cmocka_unit_test(refuses_what_does_not_exist),
         cmocka_unit_test(tells_when_the_process_has_gone),

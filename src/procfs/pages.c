@@ -345,3 +345,24 @@ int pages_flags(const struct page_source *source, remote_addr start, size_t coun
                range_length(run.range) / PAGE_BYTES);
     return r;
 }
+
+int pages_still_present(const struct page_source *source, remote_addr start, size_t count,
+                        bool exclusive)
+{
+    uint64_t entries[PAGE_CURSOR_ENTRIES];
+    uint64_t wanted = PAGEMAP_PRESENT | (exclusive ? PAGEMAP_EXCLUSIVE : 0);
+    ssize_t n;
+    int i = 0;
+
+    if (count > PAGE_CURSOR_ENTRIES)
+        count = PAGE_CURSOR_ENTRIES;
+    do {
+        n = pread(source->pagemap_fd, entries, count * sizeof *entries,
+                  (off_t)(start / PAGE_BYTES * sizeof *entries));
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return -errno;
+    while (i < (int)(n / (ssize_t)sizeof *entries) && (entries[i] & wanted) == wanted)
+        i++;
+    return i;
+}

@@ -106,3 +106,10 @@ int pages_next(struct page_cursor *cursor, struct page_run *ret_run, struct why 
  */
 int pages_flags(const struct page_source *source, remote_addr start, size_t count, uint8_t *ret_flags,
                 struct why *why) must_check;
+
+/*
+ * How many of the `count` pages from the page-aligned `start` on are in memory now, and with `exclusive` also mapped by
+ * this process alone, counted up to the first that is not. For readers of a running process, right before they read.
+ * Negative errno.
+ */
+int pages_still_present(const struct page_source *source, remote_addr start, size_t count, bool exclusive);

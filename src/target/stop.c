@@ -266,6 +266,7 @@ int target_stop(struct target *target, struct why *why)
         target_resume(target);
     else
         target->stopped = true;
+    target->memory.running = !target->stopped;
     return r;
 }
 
@@ -310,4 +311,5 @@ void target_resume(struct target *target)
     target->threads = NULL;
     target->thread_count = target->thread_capacity = 0;
     target->stopped = false;
+    target->memory.running = true;
 }

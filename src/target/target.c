@@ -106,6 +106,7 @@ static int open_memory(struct target *target, struct why *why)
         return 0;
     if (r)
         return why_set(why, r, "%s", target->memory_reason.text);
+    target->memory.running = true;
     target->has_memory = true;
     return 0;
 }

@@ -49,7 +49,7 @@ static int include_reference(void *context, remote_addr where)
     return 0;
 }
 
-static int find_malloc_code(const struct glibc *glibc, struct malloc_code *ret, struct why *why)
+static int find_malloc_code(const struct glibc *glibc, struct range *ret, struct why *why)
 {
     struct malloc_code code = {.image = glibc->image};
     struct range arena = {glibc->main_arena, glibc->main_arena + glibc->state->size};
@@ -74,19 +74,17 @@ static int find_malloc_code(const struct glibc *glibc, struct malloc_code *ret, 
     if (r == 0)
         r = elf_each_reference(code.image, par, include_reference, &code);
     if (r == 0)
-        *ret = code;
+        *ret = code.all;
     return r;
 }
 
 static int leave_if_inside(void *context, remote_addr pc)
 {
-    const struct malloc_code *code = context;
-
-    return range_has(code->all, pc);
+    return range_has(*(const struct range *)context, pc);
 }
 
 static int check_thread(const struct heap_view *view, const struct heap_thread *thread,
-                        struct malloc_code *code, struct why *why)
+                        struct range *code, struct why *why)
 {
     struct why missing = {{0}};
 
@@ -106,42 +104,75 @@ static int check_thread(const struct heap_view *view, const struct heap_thread *
                    (int)thread->tid, missing.text);
 }
 
+/* Symbols and references take a while to look up: a millisecond or two, which a stop can do
+ * without. */
+static int learn(const struct heap_view *view, const struct glibc *glibc, struct heap_memo *ret)
+{
+    struct heap_memo memo = {.main_arena = glibc->main_arena};
+    int r = 0;
+
+    if (view->memo && view->memo->main_arena == glibc->main_arena) {
+        *ret = *view->memo;
+        return 0;
+    }
+    if (glibc->image)
+        r = elf_dynamic_symbol(glibc->image, "__libc_single_threaded", &memo.single_threaded, NULL);
+    if (r)
+        memo.single_threaded = 0;
+    r = find_malloc_code(glibc, &memo.malloc_code, &memo.why);
+    if (r < 0)
+        return r;
+    if (view->memo)
+        *view->memo = memo;
+    *ret = memo;
+    return 0;
+}
+
 /*
  * The flag that malloc itself tests (exported since 2.32). Where it cannot be read, one thread
  * counts as "takes no lock", several as "takes locks": a second thread clears the flag for good.
  */
-static bool takes_no_lock(const struct heap_view *view, const struct glibc *glibc)
+static bool takes_no_lock(const struct heap_view *view, const struct heap_memo *memo)
 {
-    remote_addr flag;
     uint8_t value;
 
-    if (glibc->image &&
-        elf_dynamic_symbol(glibc->image, "__libc_single_threaded", &flag, NULL) == 0 &&
-        memory_read(view->memory, flag, &value, 1, NULL) == 0)
+    if (memo->single_threaded &&
+        memory_read(view->memory, memo->single_threaded, &value, 1, NULL) == 0)
         return value != 0;
     return view->thread_count == 1;
 }
 
-static int check_locks(const struct glibc *glibc, struct why *why)
+/* As they are now, which may be later than the arenas were read. */
+static int check_locks(const struct heap_view *view, const struct glibc *glibc, struct why *why)
 {
-    for (size_t i = 0; i < glibc->heap.arenas.count; i++)
-        if (glibc->heap.arenas.items[i].locked)
+    for (size_t i = 0; i < glibc->heap.arenas.count; i++) {
+        remote_addr arena = glibc->heap.arenas.items[i].address;
+        uint64_t lock;
+        int r = memory_read_u64(view->memory, arena, &lock, why);
+
+        if (r)
+            return r;
+        if ((uint32_t)lock)
             return why_set(why, OUTCOME_TORN, "a thread holds the lock of the arena at 0x%" PRIx64,
-                           glibc->heap.arenas.items[i].address);
+                           arena);
+    }
     return 0;
 }
 
 int glibc_is_quiet(const struct heap_view *view, const struct glibc *glibc, struct why *why)
 {
-    struct malloc_code code;
-    int r = check_locks(glibc, why);
+    struct heap_memo memo;
+    int r = check_locks(view, glibc, why);
 
-    if (r || !takes_no_lock(view, glibc))
+    if (r == 0)
+        r = learn(view, glibc, &memo);
+    if (r || !takes_no_lock(view, &memo))
         return r;
     if (!view->threads)
         return why_set(why, OUTCOME_TORN, "its threads were not stopped");
-    r = find_malloc_code(glibc, &code, why);
+    if (memo.malloc_code.start == memo.malloc_code.end)
+        return why_set(why, OUTCOME_TORN, "%s", memo.why.text);
     for (size_t i = 0; r == 0 && i < view->thread_count; i++)
-        r = check_thread(view, &view->threads[i], &code, why);
+        r = check_thread(view, &view->threads[i], &memo.malloc_code, why);
     return r;
 }
