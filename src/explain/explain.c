@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/format.h"
 #include "explain/look.h"
+#include "procfs/container.h"
 #include "procfs/smaps.h"
 
 void explanation_free(struct explanation *explanation)
@@ -56,6 +57,17 @@ static void refuse_huge_pages(struct look *look, uint64_t huge_bytes)
     look_refuse(look, &reason, "huge pages");
 }
 
+static int name_container(struct look *look)
+{
+    struct container container;
+
+    if (container_read(look->procfs, look->pid, &container, NULL) < 0 || !container.name[0])
+        return 0;
+    look->out->container = strdup(container.name);
+    look->out->container_runtime = container.runtime;
+    return look->out->container ? 0 : -ENOMEM;
+}
+
 /* What can be told without looking inside. Files that may not be read leave their fields empty. */
 static int describe(struct look *look, struct why *why)
 {
@@ -74,6 +86,9 @@ static int describe(struct look *look, struct why *why)
     r = cgroup_memory_read(look->procfs, look->pid, &out->cgroup, why);
     if (r)
         out->cgroup = (struct cgroup_memory){0};
+    r = name_container(look);
+    if (r)
+        return r;
     r = thp_settings_read(look->procfs, &out->thp);
     if (r)
         out->thp = (struct thp_settings){0};

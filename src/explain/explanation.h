@@ -21,7 +21,8 @@ struct explanation {
     uint64_t taken_at_ns;          /* when we began to look, since 1970; 0: not known */
     char comm[64];
     char *exe;                     /* NULL when it may not be read */
-    char *container;               /* NULL */
+    char *container;               /* its whole id or name; NULL outside of one */
+    const char *container_runtime; /* "docker", ...; NULL where the cgroup's path does not tell */
     unsigned threads;
     bool stopped;                  /* the process was held still; else figures are of a moving thing */
     uint64_t moved_bytes;          /* not stopped: by how much RSS changed while we looked */

@@ -5,77 +5,46 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "procfs/membership.h"
 #include "procfs/mountinfo.h"
-#include "procfs/parse.h"
-#include "procfs/process.h"
 
 /* v1 has no word for "none": its largest count of pages, in bytes, and older kernels the largest
  * number. */
 #define V1_NO_LIMIT UINT64_C(0x7FFFFFFFFFFFF000)
-
-/* Whether a comma-separated list has the word. */
-static bool list_has(struct text list, const char *word)
-{
-    while (text_length(list)) {
-        const char *comma = memchr(list.at, ',', text_length(list));
-        struct text item = {list.at, comma ? comma : list.end};
-
-        if (text_is(item, word))
-            return true;
-        list.at = comma ? comma + 1 : list.end;
-    }
-    return false;
-}
 
 static bool string_list_has(const char *list, const char *word)
 {
     return list_has((struct text){list, list + strlen(list)}, word);
 }
 
-/* "4:memory:/path" (v1) or "0::/path" (v2); the path may hold colons. */
-static bool parse_membership(struct text line, uint64_t *ret_id, struct text *ret_controllers,
-                             struct text *ret_path)
+struct finder {
+    struct cgroup_memory *cgroup;
+    struct why *why;
+};
+
+static int set_path(struct finder *finder, int version, const char *path)
 {
-    const char *colon;
+    size_t length = strlen(path);
 
-    if (!text_decimal(&line, ret_id) || !text_char(&line, ':'))
-        return false;
-    colon = memchr(line.at, ':', text_length(line));
-    if (!colon || colon + 1 == line.end || colon[1] != '/')
-        return false;
-    *ret_controllers = (struct text){line.at, colon};
-    *ret_path = (struct text){colon + 1, line.end};
-    return !memchr(ret_path->at, '\0', text_length(*ret_path));
-}
-
-static int set_path(struct cgroup_memory *cgroup, int version, struct text path, struct why *why)
-{
-    size_t length = text_length(path);
-
-    if (length >= sizeof cgroup->path)
-        return text_refuse(why, "the path of a cgroup is too long", path);
-    memcpy(cgroup->path, path.at, length);
-    cgroup->path[length] = '\0';
-    cgroup->version = version;
+    if (length >= sizeof finder->cgroup->path)
+        return text_refuse(finder->why, "the path of a cgroup is too long",
+                           (struct text){path, path + length});
+    memcpy(finder->cgroup->path, path, length + 1);
+    finder->cgroup->version = version;
     return 0;
 }
 
 /* v1 wins: a controller is in one hierarchy only, and where v1 names it, v2 lacks it. */
-static int find_membership(struct text text, struct cgroup_memory *cgroup, struct why *why)
+static int take_membership(void *context, const struct membership *membership)
 {
-    struct text line, controllers, path;
-    uint64_t id;
-    int r = 0;
+    struct finder *finder = context;
+    bool v2 = membership->id == 0 && text_length(membership->controllers) == 0;
 
-    while (r == 0 && text_line(&text, &line)) {
-        if (!parse_membership(line, &id, &controllers, &path))
-            return text_refuse(why, "cannot understand a line of cgroup", line);
-        if (id != 0 && list_has(controllers, "memory"))
-            return set_path(cgroup, 1, path, why);
-        if (id == 0 && text_length(controllers) == 0)
-            r = set_path(cgroup, 2, path, why);
-    }
-    return r;
+    if (membership->id != 0 && list_has(membership->controllers, "memory"))
+        return set_path(finder, 1, membership->path);
+    if (v2 && finder->cgroup->version != 1)
+        return set_path(finder, 2, membership->path);
+    return 0;
 }
 
 /* No name of a directory below the mount has "..": those parts lie outside our cgroup namespace. */
@@ -107,6 +76,9 @@ struct search {
     bool v2_lacks_memory;
     bool found;
     bool charge_done;
+    bool limit_told;       /* limit_bytes came from v1's memory.stat */
+    bool room_unknown;     /* a level has a limit and no charge that can be read */
+    uint64_t lowest_limit; /* of the levels that were seen */
     char directory[2 * PATH_MAX];
     size_t mount_length; /* of `directory`: the mount point */
 };
@@ -210,12 +182,17 @@ static bool v1_hierarchical_limit(const struct procfs *procfs, const char *direc
     return false;
 }
 
+static const char *charge_file(int version)
+{
+    return version == 2 ? "memory.current" : "memory.usage_in_bytes";
+}
+
 /* Only where the file is missing is an ancestor asked next: one that cannot be read is not replaced
  * by another's. */
 static void take_charge(struct search *search)
 {
     struct cgroup_memory *cgroup = search->cgroup;
-    const char *file = cgroup->version == 2 ? "memory.current" : "memory.usage_in_bytes";
+    const char *file = charge_file(cgroup->version);
     size_t length = strlen(search->directory);
     int r;
 
@@ -231,33 +208,72 @@ static void take_charge(struct search *search)
     cgroup->charge_known = true;
 }
 
+/* How far this level is from its own limit. One below the limit that v1 told does not count there.
+ */
+static void take_room(struct search *search, uint64_t limit)
+{
+    struct cgroup_memory *cgroup = search->cgroup;
+    uint64_t charge, room;
+
+    if (limit == CGROUP_NO_LIMIT || (search->limit_told && limit < cgroup->limit_bytes))
+        return;
+    if (limit < search->lowest_limit)
+        search->lowest_limit = limit;
+    if (procfs_read_u64(search->procfs, &charge, "%s/%s", search->directory,
+                        charge_file(cgroup->version)) < 0) {
+        search->room_unknown = true;
+        return;
+    }
+    room = charge < limit ? limit - charge : 0;
+    if (room < cgroup->room_bytes)
+        cgroup->room_bytes = room;
+}
+
 static void take_limit(struct search *search)
 {
     struct cgroup_memory *cgroup = search->cgroup;
     uint64_t limit = limit_of(search->procfs, search->directory, cgroup->version);
 
-    if (limit < cgroup->limit_bytes)
+    if (!search->limit_told && limit < cgroup->limit_bytes)
         cgroup->limit_bytes = limit;
+    take_room(search, limit);
+}
+
+/* Before Linux 5.11 a v1 group may leave its descendants alone: memory.use_hierarchy 0. */
+static bool counts_descendants(const struct search *search)
+{
+    uint64_t uses;
+
+    return search->cgroup->version == 2 ||
+           procfs_read_u64(search->procfs, &uses, "%s/memory.use_hierarchy", search->directory) <
+               0 ||
+           uses != 0;
 }
 
 /* From the process' own directory up to the mount point. Cuts search->directory as it climbs. */
 static void climb(struct search *search)
 {
     struct cgroup_memory *cgroup = search->cgroup;
-    bool limit_told =
+    bool counts = true;
+
+    search->limit_told =
         cgroup->version == 1 &&
         v1_hierarchical_limit(search->procfs, search->directory, &cgroup->limit_bytes);
-
     for (;;) {
-        if (!limit_told)
+        if (counts || !search->limit_told)
             take_limit(search);
         take_charge(search);
         if (strlen(search->directory) <= search->mount_length)
             break;
         *strrchr(search->directory, '/') = '\0';
+        counts = counts && counts_descendants(search);
     }
     if (!cgroup->charge_known)
         cgroup->limit_bytes = CGROUP_NO_LIMIT;
+    /* Where the lowest limit is an ancestor's that is not visible, so is what is charged there. */
+    cgroup->room_known = cgroup->charge_known && !search->room_unknown &&
+                         cgroup->limit_bytes != CGROUP_NO_LIMIT &&
+                         search->lowest_limit == cgroup->limit_bytes;
 }
 
 static int find_directory(const struct procfs *procfs, struct cgroup_memory *cgroup,
@@ -270,6 +286,8 @@ static int find_directory(const struct procfs *procfs, struct cgroup_memory *cgr
         return why_set(why, -ENOMEM, "out of memory for the path of a cgroup");
     search->procfs = procfs;
     search->cgroup = cgroup;
+    search->lowest_limit = CGROUP_NO_LIMIT;
+    cgroup->room_bytes = UINT64_MAX;
     r = mountinfo_each(procfs, "self", consider_mount, search, why);
     if (r < 0 && r != -ENOENT)
         return r;
@@ -279,6 +297,8 @@ static int find_directory(const struct procfs *procfs, struct cgroup_memory *cgr
     } else if (search->found) {
         climb(search);
     }
+    if (!cgroup->room_known)
+        cgroup->room_bytes = 0;
     return 0;
 }
 
@@ -286,16 +306,13 @@ int cgroup_memory_read(const struct procfs *procfs, pid_t pid, struct cgroup_mem
                        struct why *why)
 {
     struct cgroup_memory cgroup = {.limit_bytes = CGROUP_NO_LIMIT};
-    auto_free char *text = NULL;
-    size_t length = 0;
-    int r = procfs_read(procfs, &text, &length, "proc/%d/cgroup", pid);
+    struct finder finder = {&cgroup, why};
+    int r = memberships_each(procfs, pid, take_membership, &finder, why);
 
-    if (r < 0)
-        r = process_error(procfs, pid, r, "cgroup", why);
     if (r < 0 && r != -ENOENT) /* ENOENT: a kernel without cgroups */
         return r;
-    r = text ? find_membership((struct text){text, text + length}, &cgroup, why) : 0;
-    if (r == 0 && cgroup.version)
+    r = 0;
+    if (cgroup.version)
         r = find_directory(procfs, &cgroup, why);
     if (r < 0)
         return r;

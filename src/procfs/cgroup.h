@@ -16,6 +16,8 @@ struct cgroup_memory {
                                    an ancestor's where memory is not enabled for the process' own cgroup */
     uint64_t charge_bytes; /* memory.current, or usage_in_bytes */
     uint64_t limit_bytes;  /* the lowest of its own and its visible ancestors' limits; CGROUP_NO_LIMIT if none */
+    uint64_t room_bytes;   /* what can still be charged until the first of these limits is reached, own or an ancestor's */
+    bool room_known;       /* false without a limit, or where it is an ancestor's that is not visible */
     bool charge_known;     /* false where the files are not visible from here (another cgroup namespace, not mounted, removed,
                               or v2's root, which has none); then limit_bytes is CGROUP_NO_LIMIT and means nothing */
 };

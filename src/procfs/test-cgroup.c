@@ -80,6 +80,8 @@ static void v2_own_limit(void **state)
     assert_true(cgroup.charge_known);
     assert_int_equal(cgroup.charge_bytes, 8192);
     assert_int_equal(cgroup.limit_bytes, 1048576);
+    assert_true(cgroup.room_known);
+    assert_int_equal(cgroup.room_bytes, 1048576 - 8192);
     assert_string_equal(cgroup.charge_path, "/sys/fs/cgroup/web.slice/a: b.service");
 }
 
@@ -96,6 +98,30 @@ static void v2_an_ancestors_limit_is_lower(void **state)
     group2("/a/b", "2\n", "max\n");
     read_it();
     assert_true(cgroup.limit_bytes == CGROUP_NO_LIMIT);
+}
+
+/* The first limit to be reached need not be the lowest one: neighbours fill an ancestor's, too. */
+static void v2_room_is_the_scarcest(void **state)
+{
+    describe("0::/a/b\n", V2_MOUNT);
+    group2("/a", "9900\n", "10000\n");
+    group2("/a/b", "1000\n", "4096\n");
+    read_it();
+    assert_int_equal(cgroup.limit_bytes, 4096);
+    assert_true(cgroup.room_known);
+    assert_int_equal(cgroup.room_bytes, 100);
+    group2("/a", "10001\n", "10000\n"); /* lowered below what is there */
+    read_it();
+    assert_true(cgroup.room_known);
+    assert_int_equal(cgroup.room_bytes, 0);
+    group2("/a", "lots\n", "10000\n");
+    read_it();
+    assert_false(cgroup.room_known);
+    group2("/a", "1\n", "max\n");
+    group2("/a/b", "1000\n", "max\n");
+    read_it();
+    assert_false(cgroup.room_known);
+    assert_int_equal(cgroup.room_bytes, 0);
 }
 
 /* Where memory is not enabled for a group, its pages are charged to the next one above that has it.
@@ -217,6 +243,30 @@ static void v1_hierarchical_limit(void **state)
               "hierarchical_memory_limit 9223372036854771712\n");
     read_it();
     assert_true(cgroup.limit_bytes == CGROUP_NO_LIMIT);
+}
+
+static void v1_room(void **state)
+{
+    describe("4:memory:/a/b\n", V1_MOUNT);
+    group1("", "1000\n", "9223372036854771712\n");
+    group1("/a", "500\n", "600\n");
+    group1("/a/b", "40\n", "9223372036854771712\n");
+    read_it();
+    assert_true(cgroup.room_known);
+    assert_int_equal(cgroup.room_bytes, 100);
+    /* it counts itself alone, so that its limit is none for those below */
+    group1("/a/b", "40\n", "2000\n");
+    tree_file(&tree, "sys/fs/cgroup/memory/a/memory.use_hierarchy", "0\n");
+    tree_file(&tree, "sys/fs/cgroup/memory/a/b/memory.stat", "hierarchical_memory_limit 2000\n");
+    read_it();
+    assert_int_equal(cgroup.limit_bytes, 2000);
+    assert_true(cgroup.room_known);
+    assert_int_equal(cgroup.room_bytes, 1960);
+    /* the limit of an ancestor that is not to be seen from here */
+    tree_file(&tree, "sys/fs/cgroup/memory/a/b/memory.stat", "hierarchical_memory_limit 1000\n");
+    read_it();
+    assert_int_equal(cgroup.limit_bytes, 1000);
+    assert_false(cgroup.room_known);
 }
 
 /* A process of another container is not below the directory that is mounted, even if its name
@@ -348,6 +398,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TREE_TEST(v2_own_limit),
         TREE_TEST(v2_an_ancestors_limit_is_lower),
+        TREE_TEST(v2_room_is_the_scarcest),
         TREE_TEST(v2_not_enabled_down_here),
         TREE_TEST(v2_root),
         TREE_TEST(v2_namespace),
@@ -355,6 +406,7 @@ int main(void)
         TREE_TEST(mounted_from_outside_our_namespace),
         TREE_TEST(v1_limits),
         TREE_TEST(v1_hierarchical_limit),
+        TREE_TEST(v1_room),
         TREE_TEST(v1_elsewhere),
         TREE_TEST(hybrid_with_memory_in_v1),
         TREE_TEST(no_memory_controller),

@@ -32,7 +32,8 @@ static json_t *cgroup_object(const struct explanation *e)
     return OBJECT({"path", json_text_if(cgroup->path)},
                   {"version", json_amount_if(cgroup->version > 0, (uint64_t)cgroup->version)},
                   {"charge_bytes", json_amount_if(cgroup->charge_known, cgroup->charge_bytes)},
-                  {"limit_bytes", json_amount_if(limited, cgroup->limit_bytes)});
+                  {"limit_bytes", json_amount_if(limited, cgroup->limit_bytes)},
+                  {"room_bytes", json_amount_if(cgroup->room_known, cgroup->room_bytes)});
 }
 
 static json_t *pauses_object(const struct explanation *e)
@@ -182,6 +183,7 @@ json_t *why_object(const struct explanation *e)
         {"taken_at_ns", json_amount_if(e->taken_at_ns > 0, e->taken_at_ns)},
         {"comm", json_text(e->comm)}, {"exe", json_text_if(e->exe)},
         {"threads", json_amount(e->threads)}, {"container", json_text_if(e->container)},
+        {"container_runtime", json_text_if(e->container_runtime)},
         {"allocator", allocator_object(e)}, {"rss_bytes", json_amount(e->rss.rss_bytes)},
         {"rss_source", json_string(rss_source_name(e->rss.source))},
         {"swap_bytes", json_amount(e->rss.swap_bytes)},

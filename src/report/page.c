@@ -10,6 +10,8 @@
 /* Room for text beside a label that even a very narrow page gives. */
 enum { LEAST_TEXT = 20 };
 
+enum { LONG_ID = 64, SHORT_ID = 12, CONTAINER_COLUMNS = 32 };
+
 int page_begin(struct page *page)
 {
     page->paragraph = open_memstream(&page->text, &page->size);
@@ -121,6 +123,17 @@ int page_end(struct page *page, enum tone tone, const char *label)
 void page_name(const struct page *page, const char *text, size_t most)
 {
     foreign_print(page->paragraph, text, most, page->style.utf8);
+}
+
+void page_container(const struct page *page, const char *name)
+{
+    char id[SHORT_ID + 1] = {0};
+
+    if (strlen(name) == LONG_ID && strspn(name, "0123456789abcdef") == LONG_ID) {
+        memcpy(id, name, SHORT_ID);
+        name = id;
+    }
+    page_name(page, name, CONTAINER_COLUMNS);
 }
 
 int page_foreign(struct page *page, enum tone tone, const char *label, const char *text)

@@ -33,6 +33,9 @@ void page_tone(const struct page *page, enum tone tone);
 /* Into the paragraph, with no column limit but `most`. */
 void page_name(const struct page *page, const char *text, size_t most);
 
+/* Into the paragraph: a container's name, of an id of 64 digits the first 12, as the runtimes' own tools show it. */
+void page_container(const struct page *page, const char *name);
+
 enum { WHOLE_TEXT = 100000 }; /* columns; no text is that long */
 
 /* remarks.c: everything below the table. */

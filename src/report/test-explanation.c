@@ -81,6 +81,8 @@ struct explanation typical_explanation(void)
                    .path = "/system.slice/web.service",
                    .charge_bytes = 1946 * MIB,
                    .limit_bytes = 2 * GIB,
+                   .room_bytes = 102 * MIB,
+                   .room_known = true,
                    .charge_known = true},
         .thp = {.enabled = "madvise", .max_ptes_none = 511, .khugepaged_known = true},
         .elapsed_ns = 31000000,

@@ -16,12 +16,13 @@
 /* What docs promise, with an instance of each list's items; values tell the types. */
 static const char contract[] =
     "{ 'format': 'residue.why/1', 'pid': 1, 'boot_id': '', 'start_time_ticks': 0, 'taken_at_ns': "
-    "0, 'comm': '', 'exe': '', 'threads': 1, 'container': '',"
+    "0, 'comm': '', 'exe': '', 'threads': 1, 'container': '', 'container_runtime': '',"
     "  'allocator': { 'name': '', 'version': '', 'decoded': true },"
     "  'rss_bytes': 0, 'swap_bytes': 0, 'page_table_bytes': 0, 'hugetlb_bytes': 0, "
     "'lazyfree_bytes': 0,"
     "  'heap_live_zero_bytes': 0,"
-    "  'cgroup': { 'path': '', 'version': 1, 'charge_bytes': 0, 'limit_bytes': 0 },"
+    "  'cgroup': { 'path': '', 'version': 1, 'charge_bytes': 0, 'limit_bytes': 0, "
+    "'room_bytes': 0 },"
     "  'elapsed_ns': 0, 'pauses': { 'count': 0, 'total_ns': 0, 'longest_ns': 0 },"
     "  'ledger': { 'shared': 0, 'code': 0, 'data': 0, 'stack.used': 0, 'stack.stale': 0, "
     "'heap.live': 0,"
@@ -133,6 +134,7 @@ static void every_promised_key_is_there(void **state)
     json_t *promised = contract_json(), *json;
 
     e.container = strdup("0123456789ab");
+    e.container_runtime = "docker";
     add_owner(&e, "jemalloc", "5.3.0", MIB);
     add_refusal(&e, "arena 3", "its chunks contradict each other");
     json = told(&e);
@@ -184,6 +186,7 @@ static void values_are_where_they_belong(void **state)
     assert_string_equal(string_at(json, "rss_source"), "status");
     assert_int_equal(integer_at(json, "ledger", "heap.free.returnable"), 1044 * MIB);
     assert_int_equal(integer_at(json, "cgroup", "limit_bytes"), 2 * GIB);
+    assert_int_equal(integer_at(json, "cgroup", "room_bytes"), 102 * MIB);
     assert_string_equal(string_at(arena, "address"), "0x7f0000001c80");
     assert_int_equal(integer_at(arena, NULL, "returnable_bytes"), 1040 * MIB);
     assert_int_equal(integer_at(arena, "free_bytes", "tcache"), 1);
@@ -231,8 +234,10 @@ static void no_limit_is_null(void **state)
     json_t *json;
 
     e.cgroup.limit_bytes = CGROUP_NO_LIMIT;
+    e.cgroup.room_known = false;
     json = told(&e);
     assert_true(null_at(json, "cgroup", "limit_bytes"));
+    assert_true(null_at(json, "cgroup", "room_bytes"));
     assert_int_equal(integer_at(json, "cgroup", "charge_bytes"), 1946 * MIB);
     json_decref(json);
     explanation_free(&e);

@@ -109,7 +109,7 @@ static void the_first_screen(void **state)
     auto_free char *text = text_of(&e, plain);
 
     assert_string_equal(
-        text, "python3 4242 · glibc 2.36 · web.service 1.90 of 2.00 GiB\n"
+        text, "python3 4242 · glibc 2.36 · web.service 1.90 of 2.00 GiB, 102 MiB to the limit\n"
               "\n"
               "RSS 1883 MiB: 1136 MiB was freed by the program; 1044 MiB can go back now.\n"
               "  in use              610 MiB  ████████████▉\n"
@@ -282,7 +282,7 @@ static void names_are_cut_where_they_are_endless(void **state)
 
     memset(e.cgroup.path, 'x', sizeof e.cgroup.path - 1);
     check(&e, (struct report_style){.width = 200},
-          " - xxxxxxxxxxxxxxxxxxxxxxxxxxxxx... 1.90 of 2.00 GiB\n");
+          " - xxxxxxxxxxxxxxxxxxxxxxxxxxxxx... 1.90 of 2.00 GiB, 102 MiB to the limit\n");
     explanation_free(&e);
 }
 
@@ -435,6 +435,8 @@ static void cgroups_in_the_title(void **state)
 {
     struct explanation e = typical_explanation();
 
+    e.cgroup.room_known = false; /* it is an ancestor's that cannot be seen */
+    check(&e, plain, " · web.service 1.90 of 2.00 GiB\n");
     e.cgroup.limit_bytes = CGROUP_NO_LIMIT;
     check(&e, plain, " · web.service 1946 MiB\n");
     snprintf(e.cgroup.path, sizeof e.cgroup.path, "/");
@@ -443,6 +445,9 @@ static void cgroups_in_the_title(void **state)
     check(&e, plain, " · container 0123456789ab 1946 MiB\n");
     e.cgroup.charge_known = false;
     check(&e, plain, " · container 0123456789ab\n");
+    free(e.container);
+    e.container = strdup("2227daf62df6694645fee5df53c1f91271546a9560e8600a525690ae252b7f63");
+    check(&e, plain, " · container 2227daf62df6\n");
     explanation_free(&e);
 }
 

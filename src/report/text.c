@@ -48,7 +48,7 @@ static void title_cgroup(const struct page *page, const char *separator)
 
     if (page->e->container) {
         fprintf(page->paragraph, "%scontainer ", separator);
-        page_name(page, page->e->container, NAME_COLUMNS);
+        page_container(page, page->e->container);
     } else if (cgroup->version > 0 && cgroup->charge_known) {
         fprintf(page->paragraph, "%s%s", separator,
                 strcmp(cgroup->path, "/") == 0 ? "cgroup " : "");
@@ -60,6 +60,8 @@ static void title_cgroup(const struct page *page, const char *separator)
             cgroup->limit_bytes == CGROUP_NO_LIMIT
                 ? format_bytes(cgroup->charge_bytes).text
                 : format_bytes_of(cgroup->charge_bytes, cgroup->limit_bytes).text);
+    if (cgroup->room_known)
+        fprintf(page->paragraph, ", %s to the limit", format_bytes(cgroup->room_bytes).text);
 }
 
 static int print_title(struct page *page)
