@@ -1,12 +1,14 @@
 /* From a process to its explanation: stop, read, decode, account, let go, diagnose. */
 #pragma once
 
+#include "base/progress.h"
 #include "explain/explanation.h"
 
 struct explain_options {
     bool no_stop;      /* look without stopping: nothing is exact then */
     bool scan_small;   /* also tell zero pages that are mapped small: reads all unexplained memory */
     unsigned threads;  /* for the heap walk; 0: one a CPU, at most 4 */
+    struct progress progress; /* told what is being done; may be empty */
 };
 
 /*

@@ -1,0 +1,27 @@
+/* What `residue why` was asked for, and who does it. */
+#pragma once
+
+#include <signal.h>
+
+#include "cmd/cmd.h"
+#include "explain/explain.h"
+#include "report/text.h"
+
+struct why_options {
+    pid_t pid;           /* 0: none was named */
+    bool all;            /* every process */
+    const char *cgroup;  /* those of this cgroup, or NULL */
+    unsigned top;        /* heaps to decode with either */
+    unsigned threads;    /* for walking heaps; 0: as explain likes */
+    bool json, no_stop, scan_small, quiet;
+    enum color_when color;
+};
+
+/* Parses, or exits with EXIT_CODE_USAGE. */
+void why_parse(int argc, char **argv, struct why_options *ret);
+
+struct report_style why_style(const struct why_options *options);
+
+/* Ctrl-Z must wait: stopped ourselves, we would keep the process stopped, too. Until why_release_job_control. */
+void why_hold_job_control(sigset_t *ret_old);
+void why_release_job_control(const sigset_t *old);
