@@ -98,6 +98,22 @@ static void add_whole_pages(struct arena_tally *tally, const struct page_window 
         add_returnable(top ? &tally->large_in_top : &tally->large_in_bins, &sum);
 }
 
+static uint64_t swapped_bytes(const struct page_window *window, struct range range)
+{
+    uint64_t bytes = 0;
+
+    for (remote_addr at = range.start; at < range.end;) {
+        remote_addr next = align_down(at, PAGE_BYTES) + PAGE_BYTES;
+
+        if (next > range.end)
+            next = range.end;
+        if (window_flags_at(window, at) & PAGE_SWAPPED)
+            bytes += next - at;
+        at = next;
+    }
+    return bytes;
+}
+
 /* A part of a binned chunk or a top: what stands in whole pages behind its links can go, the rest
  * is pinned. */
 static void add_free(struct tally_sink *sink, const struct page_window *window,
@@ -137,13 +153,13 @@ static uint64_t zero_bytes(const struct page_window *window, struct range live)
     return bytes;
 }
 
-static bool has_zero_content(const struct page_window *window)
+static uint8_t flags_anywhere(const struct page_window *window)
 {
     uint8_t any = 0;
 
     for (size_t i = 0; i < WINDOW_PAGES; i++)
         any |= window->flags[i];
-    return any & PAGE_CONTENT_ZERO;
+    return any;
 }
 
 static void count_span(struct arena_tally *tally, const struct heap_span *span)
@@ -165,33 +181,50 @@ static void count_span(struct arena_tally *tally, const struct heap_span *span)
     }
 }
 
-/* Neighbours of one account are summed up together: most spans are live ones behind live ones. */
+static bool is_free(enum span_state state)
+{
+    return state == SPAN_TCACHE || state == SPAN_FASTBIN || state == SPAN_BIN || state == SPAN_TOP;
+}
+
+/* A run of neighbours in one state: resident bytes to their account. */
+static void add_run(struct tally_sink *sink, const struct page_window *window,
+                    const struct heap_span *span, struct range run, bool resident)
+{
+    enum account account = account_of(span->state);
+
+    if (span->state == SPAN_BIN || span->state == SPAN_TOP)
+        add_free(sink, window, span);
+    else
+        add_account(&sink->tally, account,
+                    resident ? range_length(run) : window_resident_bytes(window, run));
+}
+
+/* Neighbours of one state are summed up together: most spans are live ones behind live ones. */
 static int tally_take(struct span_sink *sink, const struct page_window *window,
                       const struct heap_span *spans, size_t count)
 {
     struct tally_sink *tally = tally_of(sink);
-    bool zeros = has_zero_content(window);
+    uint8_t any = flags_anywhere(window);
     struct range all = {spans[0].start, spans[count - 1].start + spans[count - 1].length};
     bool resident =
         window_resident_bytes(window, all) == range_length(all); /* so is every part of it */
 
     for (size_t i = 0; i < count;) {
-        enum account account = account_of(spans[i].state);
-        struct range run = {spans[i].start, spans[i].start};
+        const struct heap_span *first = &spans[i];
+        struct range run = {first->start, first->start};
+        uint64_t before = tally->tally.resident_bytes;
 
-        if (spans[i].state == SPAN_BIN || spans[i].state == SPAN_TOP) {
-            count_span(&tally->tally, &spans[i]);
-            add_free(tally, window, &spans[i++]);
-            continue;
-        }
-        while (i < count && account_of(spans[i].state) == account && spans[i].state != SPAN_BIN &&
-               spans[i].state != SPAN_TOP) {
+        do {
             count_span(&tally->tally, &spans[i]);
             run.end += spans[i++].length;
-        }
-        add_account(&tally->tally, account,
-                    resident ? range_length(run) : window_resident_bytes(window, run));
-        if (account == ACCOUNT_HEAP_LIVE && zeros)
+        } while (i < count && spans[i].state == first->state && first->state != SPAN_BIN &&
+                 first->state != SPAN_TOP);
+        add_run(tally, window, first, run, resident);
+        if (is_free(first->state))
+            tally->tally.free_resident[first->state] += tally->tally.resident_bytes - before;
+        if (is_free(first->state) && any & PAGE_SWAPPED)
+            tally->tally.free_swapped[first->state] += swapped_bytes(window, run);
+        if (first->state == SPAN_LIVE && any & PAGE_CONTENT_ZERO)
             tally->tally.live_zero_bytes += zero_bytes(window, run);
     }
     return 0;
@@ -289,6 +322,19 @@ struct arena_tally tally_sum(const struct heap_tally *tally)
     for (size_t i = 0; i < tally->arena_count; i++)
         add_tally(&sum, &tally->arenas[i]);
     return sum;
+}
+
+struct free_places tally_free_places(const struct arena_tally *tally)
+{
+    struct free_places places = {0};
+
+    for (size_t i = 0; i < SPAN_STATES; i++) {
+        places.bytes += tally->free_bytes[i];
+        places.resident_bytes += tally->free_resident[i];
+        places.swapped_bytes += tally->free_swapped[i];
+    }
+    places.discarded_bytes = places.bytes - places.resident_bytes - places.swapped_bytes;
+    return places;
 }
 
 void tally_add_to_ledger(const struct heap_tally *tally, struct ledger *ledger)

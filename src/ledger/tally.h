@@ -21,6 +21,8 @@ struct arena_tally {
     uint64_t live_bytes, live_blocks;
     uint64_t free_bytes[SPAN_STATES];  /* SPAN_TCACHE, SPAN_FASTBIN, SPAN_BIN, SPAN_TOP */
     uint64_t free_blocks[SPAN_STATES];
+    uint64_t free_resident[SPAN_STATES], free_swapped[SPAN_STATES]; /* of free_bytes; the rest is not present: given back,
+                                                                       or never touched */
     uint64_t resident_bytes;           /* of everything in its regions */
     uint64_t account[ACCOUNT_COUNT];   /* resident, by account */
     uint64_t live_zero_bytes;          /* all-zero subpages of huge pages wholly inside live chunks */
@@ -36,6 +38,12 @@ struct heap_tally {
 
 /* Adds the accounts of all arenas and mmapped chunks to `ledger`. */
 void tally_add_to_ledger(const struct heap_tally *tally, struct ledger *ledger);
+
+/* Free chunks of all states, by where their bytes are. */
+struct free_places {
+    uint64_t bytes, resident_bytes, swapped_bytes, discarded_bytes; /* the last three add up to the first */
+};
+struct free_places tally_free_places(const struct arena_tally *tally);
 
 /* The sum over all arenas, mmapped chunks excluded. */
 struct arena_tally tally_sum(const struct heap_tally *tally);

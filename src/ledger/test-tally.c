@@ -93,6 +93,29 @@ static void make_model(struct model *model, bool locked)
     }
 }
 
+/* Free bytes by where they are, one by one. */
+static void check_places(const struct model *model, const struct heap_tally *tally)
+{
+    struct free_places expected = {0}, places = tally_free_places(&tally->arenas[0]);
+
+    for (size_t i = 0; i < model->count; i++) {
+        const struct heap_span *span = &model->spans[i];
+
+        if (span->state != SPAN_BIN && span->state != SPAN_TOP && span->state != SPAN_TCACHE &&
+            span->state != SPAN_FASTBIN)
+            continue;
+        for (uint64_t at = span->start; at < span->start + span->length; at++) {
+            uint8_t flags = model->window.flags[(at - BASE) / 4096];
+
+            expected.bytes++;
+            expected.resident_bytes += page_is_resident(flags);
+            expected.swapped_bytes += (flags & PAGE_SWAPPED) != 0;
+            expected.discarded_bytes += flags == 0;
+        }
+    }
+    assert_memory_equal(&places, &expected, sizeof places);
+}
+
 static void check_round(struct model *model, bool locked)
 {
     struct heap heap = {.arenas = {.count = 1}};
@@ -120,6 +143,7 @@ static void check_round(struct model *model, bool locked)
     assert_int_equal(tally.arenas[0].resident_bytes, ledger_sum(&expected));
     assert_int_equal(tally.arenas[0].in_bins.bytes + tally.arenas[0].in_top.bytes,
                      ledger.bytes[ACCOUNT_HEAP_RETURNABLE]);
+    check_places(model, &tally);
     tally_sink_free(root);
     tally_close(&tally);
 }

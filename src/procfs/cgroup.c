@@ -5,145 +5,12 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "procfs/membership.h"
-#include "procfs/mountinfo.h"
+#include "procfs/cgroup-place.h"
+#include "procfs/parse.h"
 
 /* v1 has no word for "none": its largest count of pages, in bytes, and older kernels the largest
  * number. */
 #define V1_NO_LIMIT UINT64_C(0x7FFFFFFFFFFFF000)
-
-static bool string_list_has(const char *list, const char *word)
-{
-    return list_has((struct text){list, list + strlen(list)}, word);
-}
-
-struct finder {
-    struct cgroup_memory *cgroup;
-    struct why *why;
-};
-
-static int set_path(struct finder *finder, int version, const char *path)
-{
-    size_t length = strlen(path);
-
-    if (length >= sizeof finder->cgroup->path)
-        return text_refuse(finder->why, "the path of a cgroup is too long",
-                           (struct text){path, path + length});
-    memcpy(finder->cgroup->path, path, length + 1);
-    finder->cgroup->version = version;
-    return 0;
-}
-
-/* v1 wins: a controller is in one hierarchy only, and where v1 names it, v2 lacks it. */
-static int take_membership(void *context, const struct membership *membership)
-{
-    struct finder *finder = context;
-    bool v2 = membership->id == 0 && text_length(membership->controllers) == 0;
-
-    if (membership->id != 0 && list_has(membership->controllers, "memory"))
-        return set_path(finder, 1, membership->path);
-    if (v2 && finder->cgroup->version != 1)
-        return set_path(finder, 2, membership->path);
-    return 0;
-}
-
-/* No name of a directory below the mount has "..": those parts lie outside our cgroup namespace. */
-static bool has_parent_part(const char *path)
-{
-    for (const char *at = path; (at = strstr(at, "/..")); at += 3)
-        if (at[3] == '/' || at[3] == '\0')
-            return true;
-    return false;
-}
-
-/* What is left of `path` below the directory `root` that is mounted: "" or "/..."; NULL where it
- * lies elsewhere. */
-static const char *below(const char *path, const char *root)
-{
-    size_t length = strcmp(root, "/") == 0 ? 0 : strlen(root);
-
-    if (strncmp(path, root, length) != 0 || (path[length] != '/' && path[length] != '\0'))
-        return NULL;
-    path += length;
-    if (has_parent_part(path))
-        return NULL;
-    return strcmp(path, "/") == 0 ? "" : path;
-}
-
-struct search {
-    const struct procfs *procfs;
-    struct cgroup_memory *cgroup;
-    bool v2_lacks_memory;
-    bool found;
-    bool charge_done;
-    bool limit_told;       /* limit_bytes came from v1's memory.stat */
-    bool room_unknown;     /* a level has a limit and no charge that can be read */
-    uint64_t lowest_limit; /* of the levels that were seen */
-    char directory[2 * PATH_MAX];
-    size_t mount_length; /* of `directory`: the mount point */
-};
-
-static bool is_memory_mount(const struct search *search, const struct mount *mount)
-{
-    if (search->cgroup->version == 2)
-        return strcmp(mount->type, "cgroup2") == 0;
-    return strcmp(mount->type, "cgroup") == 0 && string_list_has(mount->super_options, "memory");
-}
-
-static bool exists(const struct procfs *procfs, const char *directory)
-{
-    auto_close int fd = procfs_open_file(procfs, "%s", directory);
-
-    return fd >= 0;
-}
-
-/*
- * In a hybrid system the v2 hierarchy may exist without the memory controller. Only its very root
- * (where alone cgroup.type is missing) tells so: further down the controller may merely not be
- * enabled.
- */
-static bool lacks_memory(const struct procfs *procfs, const char *mount_point)
-{
-    auto_free char *text = NULL;
-    struct text rest, word;
-    size_t length;
-    auto_close int type_fd = procfs_open_file(procfs, "%s/cgroup.type", mount_point);
-
-    if (type_fd >= 0)
-        return false;
-    if (procfs_read(procfs, &text, &length, "%s/cgroup.controllers", mount_point) < 0)
-        return false;
-    rest = (struct text){text, memchr(text, '\n', length)};
-    if (!rest.end)
-        rest.end = text + length;
-    for (text_skip_blanks(&rest); text_word(&rest, &word); text_skip_blanks(&rest))
-        if (text_is(word, "memory"))
-            return false;
-    return true;
-}
-
-static int consider_mount(void *context, const struct mount *mount)
-{
-    struct search *search = context;
-    const char *rest;
-    int length;
-
-    if (!is_memory_mount(search, mount))
-        return 0;
-    if (search->cgroup->version == 2 && lacks_memory(search->procfs, mount->point)) {
-        search->v2_lacks_memory = true;
-        return 1;
-    }
-    rest = below(search->cgroup->path, mount->root);
-    if (!rest)
-        return 0;
-    length = snprintf(search->directory, sizeof search->directory, "%s%s", mount->point, rest);
-    if (length < 0 || (size_t)length >= sizeof search->directory)
-        return 0;
-    search->mount_length = strlen(mount->point);
-    search->found = exists(search->procfs, search->directory);
-    return search->found;
-}
 
 static uint64_t limit_of(const struct procfs *procfs, const char *directory, int version)
 {
@@ -181,6 +48,16 @@ static bool v1_hierarchical_limit(const struct procfs *procfs, const char *direc
     }
     return false;
 }
+
+struct search {
+    const struct procfs *procfs;
+    struct cgroup_memory *cgroup;
+    const char *directory;
+    bool charge_done;
+    bool limit_told;       /* limit_bytes came from v1's memory.stat */
+    bool room_unknown;     /* a level has a limit and no charge that can be read */
+    uint64_t lowest_limit; /* of the levels that were seen */
+};
 
 static const char *charge_file(int version)
 {
@@ -250,24 +127,22 @@ static bool counts_descendants(const struct search *search)
            uses != 0;
 }
 
-/* From the process' own directory up to the mount point. Cuts search->directory as it climbs. */
-static void climb(struct search *search)
+/* From the process' own directory up to the mount point. */
+static void climb(struct search *search, struct cgroup_place *place)
 {
     struct cgroup_memory *cgroup = search->cgroup;
-    bool counts = true;
+    bool counts = true, more;
 
     search->limit_told =
         cgroup->version == 1 &&
         v1_hierarchical_limit(search->procfs, search->directory, &cgroup->limit_bytes);
-    for (;;) {
+    do {
         if (counts || !search->limit_told)
             take_limit(search);
         take_charge(search);
-        if (strlen(search->directory) <= search->mount_length)
-            break;
-        *strrchr(search->directory, '/') = '\0';
-        counts = counts && counts_descendants(search);
-    }
+        more = cgroup_parent(place);
+        counts = more && counts && counts_descendants(search);
+    } while (more);
     if (!cgroup->charge_known)
         cgroup->limit_bytes = CGROUP_NO_LIMIT;
     /* Where the lowest limit is an ancestor's that is not visible, so is what is charged there. */
@@ -276,46 +151,24 @@ static void climb(struct search *search)
                          search->lowest_limit == cgroup->limit_bytes;
 }
 
-static int find_directory(const struct procfs *procfs, struct cgroup_memory *cgroup,
-                          struct why *why)
-{
-    auto_free struct search *search = calloc(1, sizeof *search);
-    int r;
-
-    if (!search)
-        return why_set(why, -ENOMEM, "out of memory for the path of a cgroup");
-    search->procfs = procfs;
-    search->cgroup = cgroup;
-    search->lowest_limit = CGROUP_NO_LIMIT;
-    cgroup->room_bytes = UINT64_MAX;
-    r = mountinfo_each(procfs, "self", consider_mount, search, why);
-    if (r < 0 && r != -ENOENT)
-        return r;
-    if (search->v2_lacks_memory) {
-        cgroup->version = 0;
-        cgroup->path[0] = '\0';
-    } else if (search->found) {
-        climb(search);
-    }
-    if (!cgroup->room_known)
-        cgroup->room_bytes = 0;
-    return 0;
-}
-
 int cgroup_memory_read(const struct procfs *procfs, pid_t pid, struct cgroup_memory *ret,
                        struct why *why)
 {
-    struct cgroup_memory cgroup = {.limit_bytes = CGROUP_NO_LIMIT};
-    struct finder finder = {&cgroup, why};
-    int r = memberships_each(procfs, pid, take_membership, &finder, why);
+    struct cgroup_memory cgroup = {.limit_bytes = CGROUP_NO_LIMIT, .room_bytes = UINT64_MAX};
+    auto_free struct cgroup_place *place = malloc(sizeof *place);
+    struct search search = {.procfs = procfs, .cgroup = &cgroup, .lowest_limit = CGROUP_NO_LIMIT};
+    int r = place ? cgroup_find(procfs, pid, "memory", place, why)
+                  : why_set(why, -ENOMEM, "out of memory for the path of a cgroup");
 
-    if (r < 0 && r != -ENOENT) /* ENOENT: a kernel without cgroups */
-        return r;
-    r = 0;
-    if (cgroup.version)
-        r = find_directory(procfs, &cgroup, why);
     if (r < 0)
         return r;
+    search.directory = place->directory;
+    cgroup.version = place->version;
+    memcpy(cgroup.path, place->path, sizeof cgroup.path);
+    if (place->visible)
+        climb(&search, place);
+    if (!cgroup.room_known)
+        cgroup.room_bytes = 0;
     *ret = cgroup;
     return 0;
 }
