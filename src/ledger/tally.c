@@ -324,14 +324,16 @@ struct arena_tally tally_sum(const struct heap_tally *tally)
     return sum;
 }
 
-struct free_places tally_free_places(const struct arena_tally *tally)
+struct free_places tally_free_places(const struct heap_tally *tally)
 {
+    struct arena_tally sum = tally_sum(tally);
     struct free_places places = {0};
 
+    add_tally(&sum, &tally->mmapped);
     for (size_t i = 0; i < SPAN_STATES; i++) {
-        places.bytes += tally->free_bytes[i];
-        places.resident_bytes += tally->free_resident[i];
-        places.swapped_bytes += tally->free_swapped[i];
+        places.bytes += sum.free_bytes[i];
+        places.resident_bytes += sum.free_resident[i];
+        places.swapped_bytes += sum.free_swapped[i];
     }
     places.discarded_bytes = places.bytes - places.resident_bytes - places.swapped_bytes;
     return places;

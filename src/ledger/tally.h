@@ -43,7 +43,8 @@ void tally_add_to_ledger(const struct heap_tally *tally, struct ledger *ledger);
 struct free_places {
     uint64_t bytes, resident_bytes, swapped_bytes, discarded_bytes; /* the last three add up to the first */
 };
-struct free_places tally_free_places(const struct arena_tally *tally);
+/* Over all arenas and mmapped chunks. */
+struct free_places tally_free_places(const struct heap_tally *tally);
 
 /* The sum over all arenas, mmapped chunks excluded. */
 struct arena_tally tally_sum(const struct heap_tally *tally);

@@ -96,7 +96,7 @@ static void make_model(struct model *model, bool locked)
 /* Free bytes by where they are, one by one. */
 static void check_places(const struct model *model, const struct heap_tally *tally)
 {
-    struct free_places expected = {0}, places = tally_free_places(&tally->arenas[0]);
+    struct free_places expected = {0}, places = tally_free_places(tally);
 
     for (size_t i = 0; i < model->count; i++) {
         const struct heap_span *span = &model->spans[i];

@@ -92,6 +92,17 @@ static json_t *arena_object(const struct explanation *e, size_t index)
         {"pinned_bytes", json_amount_if(known, tally->account[ACCOUNT_HEAP_PINNED])});
 }
 
+/* Free is not resident. */
+static json_t *free_chunks_object(const struct explanation *e)
+{
+    struct free_places places = tally_free_places(&e->tally);
+
+    return OBJECT({"bytes", json_amount_if(e->decoded, places.bytes)},
+                  {"resident_bytes", json_amount_if(e->decoded, places.resident_bytes)},
+                  {"swapped_bytes", json_amount_if(e->decoded, places.swapped_bytes)},
+                  {"discarded_bytes", json_amount_if(e->decoded, places.discarded_bytes)});
+}
+
 /* A freed mmapped chunk can wait in a thread's cache. */
 static json_t *mmapped_object(const struct explanation *e)
 {
