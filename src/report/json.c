@@ -87,6 +87,8 @@ static json_t *arena_object(const struct explanation *e, size_t index)
         {"live_blocks", json_amount_if(known, tally->live_blocks)},
         {"free_bytes", free_object(known, tally->free_bytes)},
         {"free_blocks", free_object(known, tally->free_blocks)},
+        {"free_resident_bytes", free_object(known, tally->free_resident)},
+        {"free_swapped_bytes", free_object(known, tally->free_swapped)},
         {"returnable_bytes", json_amount_if(known, tally->account[ACCOUNT_HEAP_RETURNABLE])},
         {"cached_bytes", json_amount_if(known, tally->account[ACCOUNT_HEAP_CACHED])},
         {"pinned_bytes", json_amount_if(known, tally->account[ACCOUNT_HEAP_PINNED])});
@@ -207,7 +209,8 @@ json_t *why_object(const struct explanation *e)
         {"pauses", pauses_object(e)}, {"ledger", ledger_object(e)},
         {"unexplained_by", array_of(e, e->unexplained_by.count, owner_object)},
         {"arenas", array_of(e, e->arenas.count, arena_object)},
-        {"mmapped_chunks", mmapped_object(e)}, {"size_classes", classes_array(&e->census)},
+        {"mmapped_chunks", mmapped_object(e)}, {"free_chunks", free_chunks_object(e)},
+        {"size_classes", classes_array(&e->census)},
         {"pinned_pages", json_amount_if(census_is_taken(&e->census), e->census.pinned_pages)},
         {"pinning_bytes", json_amount_if(census_is_taken(&e->census), e->census.pinning_bytes)},
         {"trim_would_return_bytes", json_amount_if(e->trim_known, e->trim.rss_bytes)},
