@@ -7,10 +7,12 @@
 #   make install    to PREFIX (/usr/local); honours DESTDIR
 #
 # Also: clang and sanitize (all tests in those builds), kernels (the static program on old kernels, in virtual machines:
-# ./setup.sh kernels), soak (all tests SOAK times, and kernels), check-format, format, clean.
+# ./setup.sh kernels), soak (ROUNDS looks at busy programs, all tests SOAK times, and kernels), bench (how long looks and
+# pauses take, and how much memory), check-format, format, clean.
 
 PREFIX ?= /usr/local
 SOAK ?= 20
+ROUNDS ?= 1000
 quick_suites = --suite unit --suite cli
 run_tests = meson test --print-errorlogs
 
@@ -22,7 +24,7 @@ configure_sanitize = $(call configure,build-sanitize,,-Db_sanitize=address$(comm
 configure_static = $(call configure,build-static,,-Dstatic=true)
 comma = ,
 
-.PHONY: all demo test clang sanitize static kernels soak install check-format format clean \
+.PHONY: all demo test clang sanitize static kernels soak bench install check-format format clean \
 	setup setup-test test-gcc test-clang test-sanitize test-static
 
 all: setup
@@ -77,11 +79,14 @@ static: setup
 kernels: static
 	tests/kernels/run.sh build-static/src/cmd/residue build-static/tests/victims/heap-victim build-static/kernels
 
-# Both parts run, whatever becomes of the first.
+# Every part runs, whatever becomes of the others.
 soak: setup-test
 	@$(configure_gcc)
 	@meson configure build -Dtests=enabled
-	$(run_tests) -C build --repeat $(SOAK); soaked=$$?; $(MAKE) --no-print-directory kernels && exit $$soaked
+	@failed=0; set -x; \
+		RESIDUE_ROUNDS=$(ROUNDS) $(run_tests) -C build --timeout-multiplier 20 churn || failed=1; \
+		$(run_tests) -C build --repeat $(SOAK) || failed=1; \
+		$(MAKE) --no-print-directory kernels || failed=1; exit $$failed
 
 install: all
 	@meson configure build --prefix '$(PREFIX)'
@@ -96,12 +101,9 @@ format: setup-test
 clean:
 	rm -rf build build-clang build-sanitize build-static
 
-ifneq ($(wildcard bench/*),)
-.PHONY: bench
 bench: setup-test
 	@$(configure_gcc)
 	ninja -C build
-	@for script in bench/*.sh bench/*.py; do \
-		test ! -x "$$script" || "$$script" build/src/cmd/residue || exit 1; \
+	@for script in walk pause memory; do \
+		bench/$$script.py build/src/cmd/residue && echo || exit 1; \
 	done
-endif

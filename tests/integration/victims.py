@@ -63,6 +63,8 @@ def program(glibc):
 class Victim:
     """with Victim("quiet") as victim: ..."""
 
+    patience = PATIENCE   # seconds that it has to build its heap, or to answer
+
     def __init__(self, heap, *arguments, glibc="system", **environment):
         self.heap, self.glibc = heap, glibc
         self.arguments = arguments or ARGUMENTS.get(heap, [])
@@ -75,10 +77,10 @@ class Victim:
     def __enter__(self):
         self.process = start([program(self.glibc), self.heap, *self.arguments], stdin=subprocess.PIPE,
                              stdout=subprocess.PIPE, bufsize=0, env=self.environment)
-        line = read_line(self.process)
+        line = read_line(self.process, self.patience)
         while not line.startswith("READY"):
             self.remarks.append(line)
-            line = read_line(self.process)
+            line = read_line(self.process, self.patience)
         self.pid, *self.forks = map(int, line.split()[1:])
         for fork in self.forks:   # until it sleeps it may still write to pages that it shares
             wait_until("the fork sleeps", lambda fork=fork: kernel.state(fork)[0] == "S")
@@ -90,7 +92,7 @@ class Victim:
     def command(self, *words):
         """The words of its answer behind OK."""
         self.process.stdin.write((" ".join(words) + "\n").encode())
-        answer = read_line(self.process).split()
+        answer = read_line(self.process, self.patience).split()
         assert answer[0] == "OK", " ".join(answer)
         return answer[1:]
 

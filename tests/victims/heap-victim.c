@@ -4,14 +4,19 @@
  * Builds a heap and knows what it holds in it. Says "READY pid [forks]", then takes commands, a
  * line each:
  *
- *   blocks FILE   writes address, requested and usable size of its live blocks, 64-bit each: OK
- * count check         are all bytes what they were? OK, or WRONG address and the end trim
- * malloc_trim(0): OK and what it returned info          mallinfo: OK arena hblks hblkhd fsmblks
- * fordblks keepcost rss           its exact resident set in bytes: OK bytes steps         of churn:
- * OK count quit
+ * - blocks FILE: writes address, requested and usable size of its live blocks; OK count
+ * - check: are all bytes what they were? OK, or WRONG address and the end
+ * - trim: malloc_trim(0); OK and what it returned
+ * - info: mallinfo; OK arena hblks hblkhd fsmblks fordblks keepcost
+ * - rss: its exact resident set; OK bytes
+ * - steps: of churn and of a filled heap; OK count
+ * - go [RATE], stop: keep a filled heap busy, by RATE blocks a second or as fast as can be; OK
+ * - probe: note from now on for how long it is kept from running; OK
+ * - gap: the longest since the last gap; OK ns
+ * - quit
  *
- * No command changes the heap but trim, and none changes the resident set in other ways: what they
- * touch has been touched before, and they need no stdio.
+ * No command changes the heap but trim and go, and none changes the resident set in other ways:
+ * what they touch has been touched before, and they need no stdio.
  */
 #include <fcntl.h>
 #include <link.h>
@@ -23,6 +28,7 @@
 
 #include "book.h"
 #include "factories.h"
+#include "fill.h"
 #include "say.h"
 
 enum { PAGE = 4096, STACK_BYTES = 256 * 1024 };
@@ -37,13 +43,49 @@ static int command_blocks(const char *argument)
     return 0;
 }
 
+static unsigned long go_rate;
+
+static int command_go(const char *argument)
+{
+    go_rate = strtoul(argument, NULL, 10);
+    busy_go(go_rate);
+    say("OK");
+    return 0;
+}
+
+static int command_stop(const char *argument)
+{
+    busy_stop();
+    say("OK");
+    return 0;
+}
+
 static int command_check(const char *argument)
 {
+    bool was_going = busy_stop();
     const struct block *wrong = books_find_wrong();
+    const void *filled = fill_find_wrong();
 
     if (wrong)
         fail("WRONG %p, %zu bytes", (void *)wrong->address, wrong->requested);
+    if (filled)
+        fail("WRONG %p", filled);
+    if (was_going)
+        busy_go(go_rate);
     say("OK");
+    return 0;
+}
+
+static int command_probe(const char *argument)
+{
+    busy_probe();
+    say("OK");
+    return 0;
+}
+
+static int command_gap(const char *argument)
+{
+    say("OK %lu", probe_longest_ns());
     return 0;
 }
 
@@ -83,7 +125,7 @@ static int command_rss(const char *argument)
 
 static int command_steps(const char *argument)
 {
-    say("OK %lu", churn_steps());
+    say("OK %lu", churn_steps() + busy_steps());
     return 0;
 }
 
@@ -98,7 +140,8 @@ static const struct command {
 } commands[] = {
     {"blocks", command_blocks}, {"check", command_check}, {"trim", command_trim},
     {"info", command_info},     {"rss", command_rss},     {"steps", command_steps},
-    {"quit", command_quit},
+    {"go", command_go},         {"stop", command_stop},   {"probe", command_probe},
+    {"gap", command_gap},       {"quit", command_quit},
 };
 
 static int run_command(char *words)
