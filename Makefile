@@ -13,6 +13,8 @@
 PREFIX ?= /usr/local
 SOAK ?= 20
 ROUNDS ?= 1000
+FUZZ_SECONDS ?= 3600
+FUZZ_STATE ?= /var/tmp/residue-fuzz-$(shell id -u)
 quick_suites = --suite unit --suite cli
 run_tests = meson test --print-errorlogs
 
@@ -21,11 +23,13 @@ configure = test -f $(1)/build.ninja || $(2) meson setup $(1) $(3)
 configure_gcc = $(call configure,build,,)
 configure_clang = $(call configure,build-clang,CC=clang,)
 configure_sanitize = $(call configure,build-sanitize,,-Db_sanitize=address$(comma)undefined)
+configure_fuzz = $(call configure,build-fuzz,CC=clang,-Dfuzz=true -Dtests=disabled -Dman=disabled \
+	-Db_lundef=false -Db_sanitize=address$(comma)undefined)
 configure_static = $(call configure,build-static,,-Dstatic=true)
 comma = ,
 
-.PHONY: all demo test clang sanitize static kernels soak bench install check-format format clean \
-	setup setup-test test-gcc test-clang test-sanitize test-static
+.PHONY: all demo test clang sanitize static fuzz kernels soak bench install check-format format clean \
+	setup setup-test test-gcc test-clang test-sanitize test-static test-fuzz
 
 all: setup
 	@$(call configure,build,,-Dtests=auto)
@@ -37,8 +41,8 @@ demo: all
 # Every part runs, whatever becomes of the others, so that one failure does not hide the next.
 test: setup-test
 	@rm -f build*/meson-logs/testlog.json
-	@$(MAKE) --no-print-directory --keep-going test-gcc test-clang test-sanitize test-static; made=$$?; echo; \
-		scripts/summarise-tests.py build build-clang build-sanitize build-static && exit $$made
+	@$(MAKE) --no-print-directory --keep-going test-gcc test-clang test-sanitize test-static test-fuzz; made=$$?; echo; \
+		scripts/summarise-tests.py build build-clang build-sanitize build-static build-fuzz && exit $$made
 
 test-gcc: setup-test
 	@$(configure_gcc)
@@ -61,6 +65,12 @@ test-static: setup-test
 	ninja -C build-static
 	$(run_tests) -C build-static --suite cli
 
+# A short run of each fuzzer, always the same one. The kept inputs are replayed by the unit tests of every build.
+test-fuzz: setup-test
+	@$(configure_fuzz)
+	ninja -C build-fuzz
+	$(run_tests) -C build-fuzz --suite fuzz
+
 clang: setup-test
 	@$(configure_clang)
 	ninja -C build-clang
@@ -75,6 +85,12 @@ static: setup
 	@$(call configure,build-static,,-Dstatic=true -Dtests=auto)
 	ninja -C build-static
 	@ls -l build-static/src/cmd/residue
+
+# Each fuzzer for FUZZ_SECONDS, as many at a time as there are processors.
+fuzz: setup-test
+	@$(configure_fuzz)
+	ninja -C build-fuzz
+	tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS) --state $(FUZZ_STATE) build-fuzz/tests/fuzz
 
 kernels: static
 	tests/kernels/run.sh build-static/src/cmd/residue build-static/tests/victims/heap-victim build-static/kernels
@@ -99,7 +115,7 @@ format: setup-test
 	@git ls-files '*.c' | xargs clang-format -i
 
 clean:
-	rm -rf build build-clang build-sanitize build-static
+	rm -rf build build-clang build-sanitize build-static build-fuzz
 
 bench: setup-test
 	@$(configure_gcc)

@@ -83,13 +83,6 @@ static bool is_controller_mount(const struct search *search, const struct mount 
            string_list_has(mount->super_options, search->controller);
 }
 
-static bool exists(const struct procfs *procfs, const char *directory)
-{
-    auto_close int fd = procfs_open_file(procfs, "%s", directory);
-
-    return fd >= 0;
-}
-
 /*
  * In a hybrid system the v2 hierarchy may exist without the controller. Only its very root (where
  * alone cgroup.type is missing) tells so: further down the controller may merely not be enabled.
@@ -134,7 +127,7 @@ static int consider_mount(void *context, const struct mount *mount)
     if (length < 0 || (size_t)length >= sizeof place->directory)
         return 0;
     place->mount_length = strlen(mount->point);
-    place->visible = exists(search->procfs, place->directory);
+    place->visible = procfs_is_directory(search->procfs, place->directory);
     return place->visible;
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -66,6 +67,14 @@ int procfs_open_file(const struct procfs *procfs, const char *path_format, ...)
     r = make_path(path, path_format, args);
     va_end(args);
     return r < 0 ? r : open_below(procfs, 0, path);
+}
+
+bool procfs_is_directory(const struct procfs *procfs, const char *path)
+{
+    struct stat st;
+
+    path += strspn(path, "/");
+    return fstatat(procfs->root_fd, *path ? path : ".", &st, 0) == 0 && S_ISDIR(st.st_mode);
 }
 
 /* Doubles the buffer; one byte is always kept for the NUL. */

@@ -22,6 +22,9 @@ void procfs_close(struct procfs *procfs);
 int procfs_open_file(const struct procfs *procfs, const char *path_format, ...)
     printf_like(2, 3) must_check;
 
+/* Whether this is a directory below the root. Opens nothing: what lies there may be a device or a pipe. */
+bool procfs_is_directory(const struct procfs *procfs, const char *path);
+
 /*
  * Reads a whole file below the root into fresh memory, NUL-terminated (the length excludes the NUL).
  * The caller frees *ret_text. Negative errno.

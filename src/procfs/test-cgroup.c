@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "procfs/cgroup.h"
@@ -326,6 +327,16 @@ static void not_mounted_or_removed(void **state)
     assert_false(cgroup.charge_known);
 }
 
+/* Opening one can block, or have effects. */
+static void opens_nothing_but_directories(void **state)
+{
+    describe("0::/pipe\n", V2_MOUNT);
+    group2("", "1\n", "2\n");
+    assert_int_equal(mkfifoat(tree.procfs.root_fd, "sys/fs/cgroup/pipe", 0600), 0);
+    read_it();
+    assert_false(cgroup.charge_known);
+}
+
 static void odd_mount_points(void **state)
 {
     describe("0::/a\n", "30 23 0:26 / /my\\040cg\\134x rw - cgroup2 cgroup2 rw\n");
@@ -411,6 +422,7 @@ int main(void)
         TREE_TEST(hybrid_with_memory_in_v1),
         TREE_TEST(no_memory_controller),
         TREE_TEST(not_mounted_or_removed),
+        TREE_TEST(opens_nothing_but_directories),
         TREE_TEST(odd_mount_points),
         TREE_TEST(refuses_and_quotes),
         TREE_TEST(numbers_that_cannot_be_read),

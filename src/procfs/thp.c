@@ -13,7 +13,7 @@ static bool take_choice(struct text text, char *ret, size_t size)
     const char *close = open ? memchr(open, ']', (size_t)(text.end - open)) : NULL;
     size_t length = close ? (size_t)(close - open - 1) : 0;
 
-    if (length == 0 || length >= size)
+    if (length == 0 || length >= size || memchr(open, '\0', length + 1))
         return false;
     memcpy(ret, open + 1, length);
     ret[length] = '\0';
