@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "procfs/cgroup-internal.h"
 #include "procfs/membership.h"
 #include "procfs/mountinfo.h"
 #include "procfs/parse.h"
@@ -56,7 +57,7 @@ static bool has_parent_part(const char *path)
 
 /* What is left of `path` below the directory `root` that is mounted: "" or "/..."; NULL where it
  * lies elsewhere. */
-static const char *below(const char *path, const char *root)
+const char *cgroup_path_below(const char *path, const char *root)
 {
     size_t length = strcmp(root, "/") == 0 ? 0 : strlen(root);
 
@@ -87,24 +88,33 @@ static bool is_controller_mount(const struct search *search, const struct mount 
  * In a hybrid system the v2 hierarchy may exist without the controller. Only its very root (where
  * alone cgroup.type is missing) tells so: further down the controller may merely not be enabled.
  */
-static bool lacks_controller(const struct search *search, const char *mount_point)
+static bool lacks_controller(const struct procfs *procfs, const char *mount_point,
+                             const char *controller)
 {
     auto_free char *text = NULL;
     struct text rest, word;
     size_t length;
-    auto_close int type_fd = procfs_open_file(search->procfs, "%s/cgroup.type", mount_point);
+    auto_close int type_fd = procfs_open_file(procfs, "%s/cgroup.type", mount_point);
 
     if (type_fd >= 0)
         return false;
-    if (procfs_read(search->procfs, &text, &length, "%s/cgroup.controllers", mount_point) < 0)
+    if (procfs_read(procfs, &text, &length, "%s/cgroup.controllers", mount_point) < 0)
         return false;
     rest = (struct text){text, memchr(text, '\n', length)};
     if (!rest.end)
         rest.end = text + length;
     for (text_skip_blanks(&rest); text_word(&rest, &word); text_skip_blanks(&rest))
-        if (text_is(word, search->controller))
+        if (text_is(word, controller))
             return false;
     return true;
+}
+
+bool cgroup_mount_has(const struct procfs *procfs, const struct mount *mount,
+                      const char *controller)
+{
+    if (strcmp(mount->type, "cgroup2") == 0)
+        return !lacks_controller(procfs, mount->point, controller);
+    return strcmp(mount->type, "cgroup") == 0 && string_list_has(mount->super_options, controller);
 }
 
 static int consider_mount(void *context, const struct mount *mount)
@@ -116,11 +126,11 @@ static int consider_mount(void *context, const struct mount *mount)
 
     if (!is_controller_mount(search, mount))
         return 0;
-    if (place->version == 2 && lacks_controller(search, mount->point)) {
+    if (place->version == 2 && lacks_controller(search->procfs, mount->point, search->controller)) {
         search->v2_lacks_controller = true;
         return 1;
     }
-    rest = below(place->path, mount->root);
+    rest = cgroup_path_below(place->path, mount->root);
     if (!rest)
         return 0;
     length = snprintf(place->directory, sizeof place->directory, "%s%s", mount->point, rest);
@@ -156,6 +166,18 @@ int cgroup_find(const struct procfs *procfs, pid_t pid, const char *controller,
     if (r < 0 && r != -ENOENT) /* ENOENT: a kernel without cgroups */
         return r;
     return ret->version ? find_directory(&search, why) : 0;
+}
+
+int cgroup_place_at(const struct procfs *procfs, int version, const char *path,
+                    const char *controller, struct cgroup_place *ret, struct why *why)
+{
+    struct search search = {.procfs = procfs, .controller = controller, .place = ret};
+    struct finder finder = {controller, ret, why};
+    int r;
+
+    memset(ret, 0, sizeof *ret);
+    r = set_path(&finder, version, path);
+    return r ? r : find_directory(&search, why);
 }
 
 bool cgroup_parent(struct cgroup_place *place)

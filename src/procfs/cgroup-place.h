@@ -21,5 +21,9 @@ struct cgroup_place {
 int cgroup_find(const struct procfs *procfs, pid_t pid, const char *controller, struct cgroup_place *ret,
                 struct why *why) must_check;
 
+/* The same of the cgroup that has `path` in the controller's hierarchy of that version. */
+int cgroup_place_at(const struct procfs *procfs, int version, const char *path, const char *controller,
+                    struct cgroup_place *ret, struct why *why) must_check;
+
 /* Makes `directory` its parent. False at the mount point, above which nothing is visible. */
 bool cgroup_parent(struct cgroup_place *place);

@@ -151,24 +151,48 @@ static void climb(struct search *search, struct cgroup_place *place)
                          search->lowest_limit == cgroup->limit_bytes;
 }
 
+static void measure(const struct procfs *procfs, struct cgroup_place *place,
+                    struct cgroup_memory *ret)
+{
+    struct search search = {.procfs = procfs,
+                            .cgroup = ret,
+                            .directory = place->directory,
+                            .lowest_limit = CGROUP_NO_LIMIT};
+
+    memset(ret, 0, sizeof *ret);
+    ret->limit_bytes = CGROUP_NO_LIMIT;
+    ret->room_bytes = UINT64_MAX;
+    ret->version = place->version;
+    memcpy(ret->path, place->path, sizeof ret->path);
+    if (place->visible)
+        climb(&search, place);
+    if (!ret->room_known)
+        ret->room_bytes = 0;
+}
+
+static int no_memory(struct why *why)
+{
+    return why_set(why, -ENOMEM, "out of memory for the path of a cgroup");
+}
+
 int cgroup_memory_read(const struct procfs *procfs, pid_t pid, struct cgroup_memory *ret,
                        struct why *why)
 {
-    struct cgroup_memory cgroup = {.limit_bytes = CGROUP_NO_LIMIT, .room_bytes = UINT64_MAX};
     auto_free struct cgroup_place *place = malloc(sizeof *place);
-    struct search search = {.procfs = procfs, .cgroup = &cgroup, .lowest_limit = CGROUP_NO_LIMIT};
-    int r = place ? cgroup_find(procfs, pid, "memory", place, why)
-                  : why_set(why, -ENOMEM, "out of memory for the path of a cgroup");
+    int r = place ? cgroup_find(procfs, pid, "memory", place, why) : no_memory(why);
 
-    if (r < 0)
-        return r;
-    search.directory = place->directory;
-    cgroup.version = place->version;
-    memcpy(cgroup.path, place->path, sizeof cgroup.path);
-    if (place->visible)
-        climb(&search, place);
-    if (!cgroup.room_known)
-        cgroup.room_bytes = 0;
-    *ret = cgroup;
-    return 0;
+    if (r == 0)
+        measure(procfs, place, ret);
+    return r;
+}
+
+int cgroup_memory_at(const struct procfs *procfs, int version, const char *path,
+                     struct cgroup_memory *ret, struct why *why)
+{
+    auto_free struct cgroup_place *place = malloc(sizeof *place);
+    int r = place ? cgroup_place_at(procfs, version, path, "memory", place, why) : no_memory(why);
+
+    if (r == 0)
+        measure(procfs, place, ret);
+    return r;
 }

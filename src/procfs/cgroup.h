@@ -25,3 +25,7 @@ struct cgroup_memory {
 /* Mount points are taken from proc/self/mountinfo below the root. Negative errno; a process in no memory cgroup has version 0 and is no error. */
 int cgroup_memory_read(const struct procfs *procfs, pid_t pid, struct cgroup_memory *ret, struct why *why)
     must_check;
+
+/* The same of the cgroup of the memory controller's hierarchy (v1's or v2) that has this path. */
+int cgroup_memory_at(const struct procfs *procfs, int version, const char *path, struct cgroup_memory *ret,
+                     struct why *why) must_check;
