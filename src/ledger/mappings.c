@@ -61,8 +61,12 @@ static const struct thread_stack *stack_above(const struct thread_stacks *stacks
 
 static void add_stack(struct pass *pass, const struct thread_stack *stack, struct range resident)
 {
-    remote_addr in_use_from = stack->sp_inside ? stack->sp - RED_ZONE_BYTES : stack->range.start;
+    remote_addr in_use_from = stack->ended       ? stack->sp
+                              : stack->sp_inside ? stack->sp - RED_ZONE_BYTES
+                                                 : stack->range.start;
     uint64_t stale = bytes_below(resident, in_use_from);
+
+    pass->pieces->ended_stack_bytes += stack->ended ? stale : 0;
 
     add(pass, ACCOUNT_STACK_STALE, stale);
     add(pass, ACCOUNT_STACK_USED, range_length(resident) - stale);

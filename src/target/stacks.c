@@ -5,6 +5,7 @@
 
 #include "base/vector.h"
 #include "target/descriptor.h"
+#include "target/ended.h"
 
 static const struct vma *find_main_stack(const struct maps *maps)
 {
@@ -84,6 +85,10 @@ static void drop_overlaps(struct thread_stacks *stacks)
             stacks->items[kept++] = stacks->items[i];
             continue;
         }
+        if (last->ended || stacks->items[i].ended) { /* what lives prevails */
+            *last = last->ended ? stacks->items[i] : *last;
+            continue;
+        }
         if (!last->sp_inside && stacks->items[i].sp_inside)
             *last = stacks->items[i];
         stacks->unknown++;
@@ -91,24 +96,42 @@ static void drop_overlaps(struct thread_stacks *stacks)
     stacks->count = kept;
 }
 
+static int add_ended(struct target *target, const struct maps *maps, struct thread_stacks *stacks,
+                     struct why *why)
+{
+    struct ended_view view = {.memory = &target->memory.memory,
+                              .maps = maps,
+                              .threads = target->threads,
+                              .thread_count = target->thread_count,
+                              .leader = target->pid};
+
+    return ended_stacks_find(&view, stacks, why);
+}
+
 int thread_stacks_find(struct target *target, const struct maps *maps, struct thread_stacks *ret,
                        struct why *why)
 {
     struct thread_stacks stacks = {0};
+    int r;
 
     if (!target->stopped)
         return why_set(why, -EINVAL, "process %d must be stopped to find its stacks",
                        (int)target->pid);
     for (size_t i = 0; i < target->thread_count; i++) {
         const struct target_thread *thread = &target->threads[i];
-        int r = thread->tid == target->pid ? add_leader(target, maps, thread, &stacks, why)
-                                           : add_described(target, maps, thread, &stacks, why);
 
+        r = thread->tid == target->pid ? add_leader(target, maps, thread, &stacks, why)
+                                       : add_described(target, maps, thread, &stacks, why);
         if (r < 0) {
             free(stacks.items);
             return r;
         }
         stacks.unknown += r == 1;
+    }
+    r = target->has_memory ? add_ended(target, maps, &stacks, why) : 0;
+    if (r < 0) {
+        free(stacks.items);
+        return r;
     }
     drop_overlaps(&stacks);
     *ret = stacks;
