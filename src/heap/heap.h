@@ -104,6 +104,17 @@ struct heap_settings {
     uint64_t thp_pagesize;   /* glibc.malloc.hugetlb = 1: bytes of a transparent huge page; 0: none are asked for */
 };
 
+/* What is free and waits in one thread's cache. */
+struct heap_cache {
+    pid_t tid;
+    uint64_t chunks, bytes; /* of whole chunks, resident or not */
+};
+
+struct heap_caches {
+    struct heap_cache *items; /* one a thread that has a cache */
+    size_t count, capacity;
+};
+
 struct heap_refusal {
     char what[80];
     struct why reason;
@@ -129,6 +140,7 @@ struct heap {
         struct heap_region *items;    /* ascending, not overlapping */
         size_t count, capacity;
     } regions;
+    struct heap_caches caches;
     struct heap_refusals refusals;
     struct heap_census census;        /* of what was walked and believed */
 };

@@ -11,6 +11,7 @@ static void glibc_close(struct heap *heap)
 
     free(heap->arenas.items);
     free(heap->regions.items);
+    free(heap->caches.items);
     free(heap->refusals.items);
     free(glibc->details.items);
     free(glibc->marks.items);

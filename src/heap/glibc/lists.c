@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/vector.h"
 #include "heap/glibc/glibc.h"
 #include "mem/cache.h"
 
@@ -145,6 +146,23 @@ static void refuse_unknown(struct glibc *glibc, size_t threads)
     heap_refuse(&glibc->heap, &reason, "tcaches");
 }
 
+/* Also adds up what waits in it. */
+static int read_tcache_of(struct list_reader *reader, pid_t tid, remote_addr address,
+                          struct why *why)
+{
+    const struct chunk_marks *marks = &reader->glibc->marks;
+    struct heap_cache cache = {.tid = tid};
+    size_t first = marks->count;
+    int r = read_tcache(reader, address, why);
+
+    for (size_t i = first; r == 0 && i < marks->count; i++)
+        if (marks->items[i].kind == MARK_TCACHE_ENTRY) {
+            cache.chunks++;
+            cache.bytes += marks->items[i].bytes;
+        }
+    return r ? r : vector_push(&reader->glibc->heap.caches, cache);
+}
+
 static int read_tcaches(struct list_reader *reader, struct why *why)
 {
     const struct heap_view *view = reader->view;
@@ -159,7 +177,7 @@ static int read_tcaches(struct list_reader *reader, struct why *why)
         refuse_unknown(reader->glibc, unknown);
     for (size_t i = 0; r == 0 && i < view->thread_count; i++)
         if (structs[i] && !is_repeated(structs, i))
-            r = read_tcache(reader, structs[i], why);
+            r = read_tcache_of(reader, view->threads[i].tid, structs[i], why);
     return r;
 }
 
