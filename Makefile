@@ -95,13 +95,13 @@ fuzz: setup-test
 kernels: static
 	tests/kernels/run.sh build-static/src/cmd/residue build-static/tests/victims/heap-victim build-static/kernels
 
-# Every part runs, whatever becomes of the others.
+# Every part runs, whatever becomes of the others. A C library that cannot be had fails here instead of being skipped.
 soak: setup-test
 	@$(configure_gcc)
 	@meson configure build -Dtests=enabled
 	@failed=0; set -x; \
 		RESIDUE_ROUNDS=$(ROUNDS) $(run_tests) -C build --timeout-multiplier 20 churn || failed=1; \
-		$(run_tests) -C build --repeat $(SOAK) || failed=1; \
+		RESIDUE_REQUIRE_GLIBCS=1 $(run_tests) -C build --repeat $(SOAK) || failed=1; \
 		$(MAKE) --no-print-directory kernels || failed=1; exit $$failed
 
 install: all

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # usage: scripts/fetch-glibc.sh VERSION DIRECTORY
 #
-# Makes DIRECTORY a sysroot with that glibc (2.31, 2.41: see tests/glibc/pins.txt) out of Debian's packages. They come
+# Makes DIRECTORY a sysroot with that glibc (see tests/glibc/pins.txt) out of Debian's packages. They come
 # from the mirror that this machine's apt is set up with, and must have the pinned sha256. The system is left alone.
 # Exit code 69 where it cannot be done here, with the reason: no apt, another architecture, a pin that has gone.
 set -euo pipefail

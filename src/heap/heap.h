@@ -76,6 +76,7 @@ struct heap_region {
     struct range range;
     enum region_kind kind;
     uint32_t arena;      /* index into heap.arenas; meaningless for REGION_MMAPPED */
+    uint64_t lead;       /* REGION_MMAPPED: bytes before the chunk, which memalign moved up */
     bool refused;        /* not walked: its resident bytes are unexplained, see heap.refusals */
 };
 

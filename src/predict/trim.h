@@ -1,9 +1,10 @@
 /*
  * What malloc_trim(0) would return now, without calling it.
  *
- * For every arena it consolidates the fastbins (neighbouring free chunks merge), discards the whole pages of every
- * free chunk behind its first 48 bytes, and, of the main arena only, lowers the break under the top. The tops of
- * thread arenas stay (glibc 2.27..2.42, mtrim and systrim).
+ * For every arena it consolidates the fastbins (neighbouring free chunks merge; since 2.43 there are none), discards
+ * the whole pages of every free chunk behind its first 48 bytes, and, of the main arena only, lowers the break under
+ * the top. The tops of thread arenas stay (glibc 2.26..2.44, mtrim and systrim; 2.44's NEWS has bug 30769 as fixed, its
+ * code is the same).
  */
 #pragma once
 

@@ -109,11 +109,13 @@ static json_t *free_chunks_object(const struct explanation *e)
 static json_t *mmapped_object(const struct explanation *e)
 {
     const struct arena_tally *tally = &e->tally.mmapped;
-    uint64_t bytes = tally->live_bytes;
+    uint64_t count = tally->live_blocks, bytes = tally->live_bytes;
 
-    for (size_t i = 0; i < SPAN_STATES; i++)
+    for (size_t i = 0; i < SPAN_STATES; i++) {
+        count += tally->free_blocks[i];
         bytes += tally->free_bytes[i];
-    return OBJECT({"count", json_amount_if(e->decoded, tally->live_blocks)},
+    }
+    return OBJECT({"count", json_amount_if(e->decoded, count)},
                   {"bytes", json_amount_if(e->decoded, bytes)},
                   {"resident_bytes", json_amount_if(e->decoded, tally->resident_bytes)});
 }

@@ -61,7 +61,7 @@ static int read_state(const struct heap_view *view, struct glibc *glibc, remote_
         .top = field_u64(state, glibc->state->top),
     };
     *detail = (struct arena_detail){.initial = arena->top == bin_header(glibc->state, address, 1)};
-    for (unsigned i = 0; i < FASTBIN_COUNT; i++)
+    for (unsigned i = 0; glibc->state->fastbins && i < FASTBIN_COUNT; i++)
         detail->fastbins[i] = field_u64(state, glibc->state->fastbins + 8 * (size_t)i);
     sum_list_heads(glibc, state, address, detail);
     return detail->initial ? 0 : read_top(view, arena, why);
@@ -277,6 +277,8 @@ int glibc_read_arenas(const struct heap_view *view, struct glibc *glibc, struct 
 {
     int r = follow_ring(view, glibc, why);
 
+    if (r == 0)
+        glibc_infer_reserve(view, glibc);
     for (uint32_t i = 0; r == 0 && i < glibc->heap.arenas.count; i++)
         r = read_regions_of(view, glibc, i);
     if (r == 0)

@@ -73,8 +73,6 @@ static int glibc_open(const struct heap_view *view, struct heap **ret_heap, stru
     if (!glibc)
         return -ENOMEM;
     glibc->heap.allocator = &glibc_allocator;
-    glibc->heap_reserve = HEAP_RESERVE_BYTES;
-    glibc->tcache = &tcache_layouts[0];
     r = read_all(view, glibc, why);
     if (r) {
         glibc_close(&glibc->heap);

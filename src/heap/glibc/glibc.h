@@ -21,7 +21,7 @@ struct glibc {
     const struct state_layout *state;
     const struct par_layout *par;
     const struct heap_info_layout *heap_info; /* NULL while there is no thread arena */
-    const struct tcache_layout *tcache;
+    const struct tcache_layout *tcache; /* NULL while no thread has one */
     remote_addr main_arena, mp;
     uint64_t heap_reserve;     /* HEAP_MAX_SIZE in force */
     struct elf_image *image;   /* the libc (or static program) that the arena lies in; NULL for fakes */
@@ -90,6 +90,9 @@ int glibc_read_settings(const struct heap_view *view, struct glibc *glibc, struc
 /* arenas.c: follows the ring, reads every arena, and lists its regions. */
 int glibc_read_arenas(const struct heap_view *view, struct glibc *glibc, struct why *why) must_check;
 
+/* reserve.c: HEAP_MAX_SIZE, from where the arenas lie. Needs the settings and the ring of arenas. */
+void glibc_infer_reserve(const struct heap_view *view, struct glibc *glibc);
+
 /*
  * arenas.c: refuses regions that overlap, or do not lie in writable private anonymous memory of small pages: what is
  * told of a heap may be nobody's word but a corrupt heap's. Call when all regions are known.
@@ -106,11 +109,15 @@ int glibc_find_mmapped(const struct heap_view *view, struct glibc *glibc, struct
 int glibc_read_lists(const struct heap_view *view, struct glibc *glibc, struct why *why) must_check;
 
 /*
- * tcache.c: addresses of the threads' tcache structs (0 for a thread without), one a thread. `ret_unknown`: threads of
- * which it could not be read.
+ * tcache.c: addresses of the threads' tcache structs (0 for a thread without), one a thread, and their layout.
+ * `ret_unknown`: threads of which it could not be read.
  */
-int glibc_find_tcaches(const struct heap_view *view, const struct glibc *glibc, remote_addr *ret_structs,
+int glibc_find_tcaches(const struct heap_view *view, struct glibc *glibc, remote_addr *ret_structs,
                        size_t *ret_unknown, struct why *why) must_check;
+
+/* tcache.c: how many chunks `bin` of a tcache struct holds; false when it cannot be what a count is there. */
+bool glibc_tcache_count(const struct glibc *glibc, const struct tcache_layout *layout, const uint8_t *bytes,
+                        unsigned bin, uint64_t *ret) must_check;
 
 /* parallel.c */
 int glibc_walk(const struct heap_view *view, struct heap *heap, struct span_sink *sink, unsigned threads,

@@ -20,14 +20,15 @@ enum {
 
     BIN_COUNT = 127,            /* bins 1..127; the last is never used, so always empty */
     FASTBIN_COUNT = 10,
-    TCACHE_BINS = 64,
+    TCACHE_SMALL_BINS = 64,     /* of one chunk size each */
     ARENA_NONCONTIGUOUS = 2,    /* malloc_state.flags */
 };
 
 /* struct malloc_state; byte offsets. The lock is at 0 and flags at 4 in all of them. */
 struct state_layout {
     const char *change;
-    uint16_t fastbins, top, last_remainder, bins, next, next_free, attached_threads, system_mem, max_system_mem, size;
+    uint16_t fastbins; /* 0: has none */
+    uint16_t top, last_remainder, bins, next, next_free, attached_threads, system_mem, max_system_mem, size;
 };
 
 /* struct malloc_par. trim_threshold 0, top_pad 8, mmap_threshold 16, arena_test 24, arena_max 32 in all of them. */
@@ -44,10 +45,11 @@ struct heap_info_layout {
     uint16_t size;
 };
 
-/* struct tcache_perthread_struct: counts, then entries. */
+/* struct tcache_perthread_struct: counts, then entries. Bins behind the small ones hold sizes up to a power of two. */
 struct tcache_layout {
     const char *change;
-    uint16_t count_bytes, entries, size;
+    uint16_t count_bytes, bins, entries, size;
+    bool counts_down; /* a count is what there is still room for */
 };
 
 extern const struct state_layout state_layouts[];

@@ -12,13 +12,13 @@
 #include "heap/glibc/glibc.h"
 #include "mem/cache.h"
 
-enum { TCACHE_STRUCT_MOST = 640 };
+enum { TCACHE_STRUCT_MOST = 760, LARGE_BIN_SHIFT = 10 };
 
 struct list_reader {
     const struct heap_view *view;
     struct glibc *glibc;
     struct memory_cache cache;
-    struct range region; /* the one that the last link led into */
+    const struct heap_region *region; /* the one that the last link led into */
 };
 
 static bool is_link(struct list_reader *reader, uint64_t value)
@@ -29,11 +29,11 @@ static bool is_link(struct list_reader *reader, uint64_t value)
         return true;
     if (value % CHUNK_ALIGNMENT)
         return false;
-    if (range_has(reader->region, value))
+    if (reader->region && range_has(reader->region->range, value))
         return true;
     region = glibc_region_at(reader->glibc, value);
     if (region)
-        reader->region = region->range;
+        reader->region = region;
     return region;
 }
 
@@ -82,29 +82,70 @@ static int read_link(struct list_reader *reader, remote_addr field, remote_addr 
 }
 
 /*
- * A thread may be between taking an entry and counting it: one off is no contradiction.
+ * The size of the chunk that `entry` is the user memory of. Small bins hold one size each; those
+ * behind them the sizes up to a power of two (from 1 KiB on), ascending (large_csize2tidx,
+ * tcache_location_large).
  */
-static int read_tcache_bin(struct list_reader *reader, unsigned bin, unsigned count,
+static int entry_bytes(struct list_reader *reader, unsigned bin, remote_addr entry, uint64_t *bytes,
+                       struct why *why)
+{
+    uint64_t least = *bytes, size;
+    int r;
+
+    if (bin < TCACHE_SMALL_BINS) {
+        *bytes = CHUNK_MIN_BYTES + 16 * (uint64_t)bin;
+        return 0;
+    }
+    r = memory_cache_read(&reader->cache, entry - 8, &size, sizeof size, why);
+    if (r)
+        return r == OUTCOME_UNREADABLE ? why_prefix(why, OUTCOME_TORN, "a tcache list") : r;
+    size &= ~(uint64_t)CHUNK_FLAGS;
+    if (size < least || size >> (bin - TCACHE_SMALL_BINS) >> LARGE_BIN_SHIFT != 1)
+        return why_set(why, OUTCOME_TORN,
+                       "the chunk at 0x%" PRIx64 " is in a tcache list that it does not fit",
+                       entry - CHUNK_HEADER_BYTES);
+    *bytes = size;
+    return 0;
+}
+
+/* A mapping holds one chunk, and only that can be in a list. */
+static bool is_entry(struct list_reader *reader, remote_addr entry)
+{
+    const struct heap_region *region;
+
+    if (!is_link(reader, entry))
+        return false;
+    region = reader->region;
+    return region->kind != REGION_MMAPPED ||
+           entry == region->range.start + region->lead + CHUNK_HEADER_BYTES;
+}
+
+/* A thread may be between taking an entry and counting it: one off is no contradiction. */
+static int read_tcache_bin(struct list_reader *reader, unsigned bin, uint64_t count,
                            remote_addr entry, struct why *why)
 {
-    unsigned seen = 0;
+    uint64_t seen = 0, bytes = 0;
 
     while (entry) {
         int r;
 
-        if (!is_link(reader, entry) || ++seen > count + 1)
-            return why_set(why, OUTCOME_TORN, "a tcache list of %u chunks does not end", count);
-        r = chunk_marks_add(&reader->glibc->marks,
-                            (struct chunk_mark){.chunk = entry - CHUNK_HEADER_BYTES,
-                                                .bytes = CHUNK_MIN_BYTES + 16 * (uint64_t)bin,
-                                                .kind = MARK_TCACHE_ENTRY});
+        if (!is_entry(reader, entry) || ++seen > count + 1)
+            return why_set(why, OUTCOME_TORN, "a tcache list of %" PRIu64 " chunks does not end",
+                           count);
+        r = entry_bytes(reader, bin, entry, &bytes, why);
+        if (r == 0)
+            r = chunk_marks_add(&reader->glibc->marks,
+                                (struct chunk_mark){.chunk = entry - CHUNK_HEADER_BYTES,
+                                                    .bytes = bytes,
+                                                    .kind = MARK_TCACHE_ENTRY});
         if (r == 0)
             r = read_link(reader, entry, &entry, why);
         if (r)
             return r;
     }
     if (seen + 1 < count)
-        return why_set(why, OUTCOME_TORN, "a tcache list of %u chunks ends after %u", count, seen);
+        return why_set(why, OUTCOME_TORN, "a tcache list of %" PRIu64 " chunks ends after %" PRIu64,
+                       count, seen);
     return 0;
 }
 
@@ -118,12 +159,14 @@ static int read_tcache(struct list_reader *reader, remote_addr address, struct w
         r = chunk_marks_add(
             &reader->glibc->marks,
             (struct chunk_mark){.chunk = address - CHUNK_HEADER_BYTES, .kind = MARK_TCACHE_STRUCT});
-    for (unsigned bin = 0; r == 0 && bin < TCACHE_BINS; bin++) {
-        uint16_t count;
+    for (unsigned bin = 0; r == 0 && bin < layout->bins; bin++) {
+        uint64_t count;
 
-        memcpy(&count, bytes + 2 * bin, sizeof count);
-        r = read_tcache_bin(reader, bin, count, field_u64(bytes, layout->entries + 8 * (size_t)bin),
-                            why);
+        if (!glibc_tcache_count(reader->glibc, layout, bytes, bin, &count))
+            r = why_set(why, OUTCOME_TORN, "a tcache has room for more than all it may hold");
+        else
+            r = read_tcache_bin(reader, bin, count,
+                                field_u64(bytes, layout->entries + 8 * (size_t)bin), why);
     }
     return r;
 }
@@ -213,7 +256,7 @@ int glibc_read_lists(const struct heap_view *view, struct glibc *glibc, struct w
     if (view->threads)
         r = read_tcaches(&reader, why);
     for (size_t i = 0; r == 0 && i < glibc->details.count; i++)
-        for (unsigned bin = 0; r == 0 && bin < FASTBIN_COUNT; bin++)
+        for (unsigned bin = 0; r == 0 && bin < FASTBIN_COUNT; bin++) /* all empty from 2.43 on */
             r = read_fastbin(&reader, &glibc->details.items[i],
                              glibc->details.items[i].fastbins[bin], why);
     chunk_marks_sort(&glibc->marks);

@@ -270,6 +270,6 @@ int glibc_walk(const struct heap_view *view, struct heap *heap, struct span_sink
     release(&walk, sink);
     for (size_t i = 0; r == 0 && i < heap->regions.count; i++)
         if (heap->regions.items[i].kind == REGION_MMAPPED)
-            r = glibc_walk_mmapped(view, &heap->regions.items[i], sink, why);
+            r = glibc_walk_mmapped(view, walk.glibc, &heap->regions.items[i], sink, why);
     return r;
 }

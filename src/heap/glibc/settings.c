@@ -16,39 +16,85 @@ enum {
     PAR_ARENA_TEST = 24,
     PAR_ARENA_MAX = 32,
     SEARCH_BYTES = 32768, /* either side of the main arena: they are statics of one object file */
-    TCACHE_COUNT_MOST = 65535,
+    TCACHE_BOUND_MOST = (4 << 20) + 1,
 };
 
-/* tidx2usize(): the largest request that the last tcache bin serves. */
+/*
+ * The bound against the number of bins: by chunk size of the last bin. Until 2.41 it is the largest
+ * request, in 2.42 the largest chunk (but for the default, cbfd798810), since 2.43 that and 1
+ * (ad4caba414). A bound that needs large bins leaves the number of the small ones.
+ */
+static bool tcache_bound_fits(uint64_t bins, uint64_t most)
+{
+    uint64_t chunk = bins * 16 + 16;
+
+    if (most <= chunk + 1)
+        return most + 24 > chunk || bins == 1;
+    return bins == TCACHE_SMALL_BINS && most <= TCACHE_BOUND_MOST && most % 16 <= 1;
+}
+
+/* Until 2.29 the tunable tcache_count was not checked at all: what could not work is not ruled out.
+ */
 static bool tcache_fields_fit(const uint8_t *par, const struct par_layout *layout)
 {
     uint64_t bins = field_u64(par, layout->tcache_bins),
              most = field_u64(par, layout->tcache_max_bytes);
 
-    return bins >= 1 && bins <= TCACHE_BINS && most <= (bins - 1) * 16 + 24 &&
-           most + 16 > (bins - 1) * 16 + 8 &&
-           field_u64(par, layout->tcache_count) <= TCACHE_COUNT_MOST;
+    return bins >= 1 && bins <= TCACHE_SMALL_BINS && tcache_bound_fits(bins, most) &&
+           field_u64(par, layout->tcache_count) <= UINT32_MAX;
 }
 
+/*
+ * The sum is of whole mappings. Since 2.43 each mremap adds 16 bytes that are not there (614cfd0f8a
+ * made the size in the chunk's header 16 less, and mremap_chunk still subtracts that).
+ */
 static bool counters_fit(const uint8_t *par, const struct par_layout *layout)
 {
     uint32_t count = field_u32(par, layout->n_mmaps), most = field_u32(par, layout->max_n_mmaps);
     uint64_t bytes = field_u64(par, layout->mmapped_mem),
              most_bytes = field_u64(par, layout->max_mmapped_mem);
 
-    return count <= most && bytes <= most_bytes && bytes % PAGE_BYTES == 0 &&
-           (count == 0) == (bytes == 0) && bytes / PAGE_BYTES >= count;
+    return count <= most && bytes <= most_bytes && bytes % CHUNK_ALIGNMENT == 0 &&
+           bytes / PAGE_BYTES >= count;
 }
 
-static bool par_fits(const uint8_t *par, const struct par_layout *layout)
+/* A size of pages that somebody set: a power of two, or something here is no mp_. */
+static bool is_page_size(uint64_t bytes)
+{
+    return bytes >= PAGE_BYTES && bytes <= UINT64_C(1) << 30 && (bytes & (bytes - 1)) == 0;
+}
+
+/* A field that not every layout has: 0 where there is none. */
+static uint64_t optional_u64(const uint8_t *par, uint16_t offset)
+{
+    return offset ? field_u64(par, offset) : 0;
+}
+
+static bool page_sizes_fit(const uint8_t *par, const struct par_layout *layout)
+{
+    uint64_t thp = optional_u64(par, layout->thp_pagesize);
+    uint64_t hp = optional_u64(par, layout->hp_pagesize);
+
+    return (!thp || is_page_size(thp)) && (!hp || is_page_size(hp));
+}
+
+/* The main arena's memory begins there, and its beginning is never given back. */
+static bool is_sbrk_base(const struct heap_view *view, remote_addr address)
+{
+    const struct vma *vma = maps_find(view->maps, address);
+
+    return vma && vma->writable && !vma->shared;
+}
+
+static bool par_fits(const struct heap_view *view, const uint8_t *par,
+                     const struct par_layout *layout)
 {
     uint64_t arena_test = field_u64(par, PAR_ARENA_TEST);
-    uint64_t sbrk_base = field_u64(par, layout->sbrk_base);
 
     return arena_test >= 1 && arena_test <= 65536 && field_u64(par, PAR_ARENA_MAX) <= 1 << 20 &&
-           field_u32(par, layout->no_dyn_threshold) <= 1 &&
-           field_u64(par, PAR_MMAP_THRESHOLD) != 0 && sbrk_base && sbrk_base < UINT64_C(1) << 57 &&
-           counters_fit(par, layout) && tcache_fields_fit(par, layout);
+           field_u32(par, layout->no_dyn_threshold) <= 1 && page_sizes_fit(par, layout) &&
+           counters_fit(par, layout) && tcache_fields_fit(par, layout) &&
+           is_sbrk_base(view, field_u64(par, layout->sbrk_base));
 }
 
 struct par_search {
@@ -57,12 +103,12 @@ struct par_search {
     unsigned hits;
 };
 
-static void search_buffer(const uint8_t *buffer, size_t bytes, remote_addr start,
-                          struct par_search *search)
+static void search_buffer(const struct heap_view *view, const uint8_t *buffer, size_t bytes,
+                          remote_addr start, struct par_search *search)
 {
     for (size_t offset = 0; offset + PAR_BYTES_MOST <= bytes; offset += 16)
         for (size_t i = 0; i < par_layout_count; i++)
-            if (par_fits(buffer + offset, &par_layouts[i])) {
+            if (par_fits(view, buffer + offset, &par_layouts[i])) {
                 search->address = start + offset;
                 search->layout = &par_layouts[i];
                 search->hits++;
@@ -98,7 +144,7 @@ static int find_par(const struct heap_view *view, struct glibc *glibc, struct wh
     r = read_around(view, glibc->main_arena, buffer, &start, why);
     if (r)
         return r;
-    search_buffer(buffer, bytes, start, &search);
+    search_buffer(view, buffer, bytes, start, &search);
     if (search.hits != 1)
         return why_set(
             why, OUTCOME_LAYOUT_UNKNOWN,
@@ -106,33 +152,6 @@ static int find_par(const struct heap_view *view, struct glibc *glibc, struct wh
             search.hits ? "more than one" : "no", glibc->main_arena);
     glibc->mp = search.address;
     glibc->par = search.layout;
-    return 0;
-}
-
-/* A size of pages that somebody set: a power of two, or something here is no mp_. */
-static bool is_page_size(uint64_t bytes)
-{
-    return bytes >= PAGE_BYTES && bytes <= UINT64_C(1) << 30 && (bytes & (bytes - 1)) == 0;
-}
-
-/* A field that not every layout has: 0 where there is none. */
-static uint64_t optional_u64(const uint8_t *par, uint16_t offset)
-{
-    return offset ? field_u64(par, offset) : 0;
-}
-
-static int read_units(struct glibc *glibc, struct why *why)
-{
-    uint64_t thp = glibc->heap.settings.thp_pagesize;
-    uint64_t hp = glibc->heap.settings.hp_pagesize;
-
-    if ((thp && !is_page_size(thp)) || (hp && !is_page_size(hp)))
-        return why_set(why, OUTCOME_LAYOUT_UNKNOWN, "malloc's page sizes are no page sizes");
-    glibc->heap.trim_unit = thp ? thp : PAGE_BYTES;
-    /* 2.35..2.41 with glibc.malloc.hugetlb >= 2: four huge pages, even when normal ones are used
-     * (c1beb51d08). */
-    if (hp)
-        glibc->heap_reserve = 4 * hp;
     return 0;
 }
 
@@ -161,5 +180,6 @@ int glibc_read_settings(const struct heap_view *view, struct glibc *glibc, struc
         .hp_pagesize = optional_u64(par, glibc->par->hp_pagesize),
         .thp_pagesize = optional_u64(par, glibc->par->thp_pagesize),
     };
-    return read_units(glibc, why);
+    glibc->heap.trim_unit = settings->thp_pagesize ? settings->thp_pagesize : PAGE_BYTES;
+    return 0;
 }

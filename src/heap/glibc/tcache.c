@@ -2,157 +2,243 @@
  * Each thread's tcache. libc keeps the pointer in an initial-exec thread-local variable; its offset
  * from the thread pointer is the same for all threads and stands in one of the GOT slots that
  * libc's own relocations name. Which slot is told by what the variable holds: nothing, or the
- * address of a chunk of the right size in some arena. A static program has no such relocations:
- * then every word below the thread pointer is a candidate.
+ * address of a chunk whose size and content fit one of the layouts. A static program has no such
+ * relocations: then every word below the thread pointer is a candidate.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "base/cleanup.h"
 #include "base/vector.h"
 #include "heap/glibc/glibc.h"
 
-enum { TLS_SEARCH_BYTES = 0x1200 };
+enum {
+    TLS_SEARCH_BYTES = 0x1200,
+    STRUCT_BYTES_MOST = 760,
+    /* A chunk may be 16 bytes larger than asked for, and 2.43 asks for 16 too many (tcache_init).
+     */
+    STRUCT_SLACK = 32,
+};
 
-struct tls_offsets {
-    int64_t *items;
+/* Where the pointer may be, and what it may point to. */
+struct tls_place {
+    int64_t offset; /* from the thread pointer */
+    const struct tcache_layout *layout;
+    size_t uses; /* threads that have a struct there */
+};
+
+struct tls_places {
+    struct tls_place *items;
     size_t count, capacity;
     struct memory *memory;
 };
 
-static int take_slot(void *context, remote_addr slot)
-{
-    struct tls_offsets *offsets = context;
-    uint64_t offset;
-
-    if (memory_read_u64(offsets->memory, slot, &offset, NULL) != 0)
-        return 0;
-    return vector_push(offsets, (int64_t)offset);
-}
-
-static int candidate_offsets(const struct heap_view *view, const struct glibc *glibc,
-                             struct tls_offsets *offsets)
+static int add_offset(struct tls_places *places, int64_t offset)
 {
     int r = 0;
 
-    offsets->memory = view->memory;
-    if (glibc->image && glibc->image->elf)
-        r = elf_each_tls_slot(glibc->image, take_slot, offsets);
-    if (r < 0 || offsets->count)
-        return r < 0 ? r : 0;
-    for (int64_t offset = 8; r == 0 && offset <= TLS_SEARCH_BYTES; offset += 8)
-        r = vector_push(offsets, -offset);
+    for (size_t i = 0; r == 0 && i < tcache_layout_count; i++)
+        r = vector_push(places,
+                        ((struct tls_place){.offset = offset, .layout = &tcache_layouts[i]}));
     return r;
 }
 
-static uint64_t struct_chunk_bytes(const struct tcache_layout *layout)
+static int take_slot(void *context, remote_addr slot)
 {
-    return align_up(layout->size + 8, CHUNK_ALIGNMENT);
+    struct tls_places *places = context;
+    uint64_t offset;
+
+    if (memory_read_u64(places->memory, slot, &offset, NULL) != 0)
+        return 0;
+    return add_offset(places, (int64_t)offset);
 }
 
-/* Whether `value` can be the address of a tcache struct: user memory of an in-use chunk of its
- * size. */
-static bool is_tcache_struct(const struct heap_view *view, const struct glibc *glibc,
-                             remote_addr value)
+static int candidate_places(const struct heap_view *view, const struct glibc *glibc,
+                            struct tls_places *places)
 {
-    struct heap_region *region = glibc_region_at((struct glibc *)glibc, value - CHUNK_HEADER_BYTES);
-    uint64_t size;
+    int r = 0;
 
-    return value % CHUNK_ALIGNMENT == 0 && region && region->kind != REGION_MMAPPED &&
-           memory_read_u64(view->memory, value - 8, &size, NULL) == 0 &&
-           (size & ~(uint64_t)(CHUNK_PREV_INUSE | CHUNK_NON_MAIN)) ==
-               struct_chunk_bytes(glibc->tcache);
+    if (glibc->image && glibc->image->elf)
+        r = elf_each_tls_slot(glibc->image, take_slot, places);
+    if (r < 0 || places->count)
+        return r < 0 ? r : 0;
+    for (int64_t offset = 8; r == 0 && offset <= TLS_SEARCH_BYTES; offset += 8)
+        r = add_offset(places, -offset);
+    return r;
+}
+
+bool glibc_tcache_count(const struct glibc *glibc, const struct tcache_layout *layout,
+                        const uint8_t *bytes, unsigned bin, uint64_t *ret)
+{
+    uint16_t count = bytes[bin];
+    uint64_t room = glibc->heap.settings.tcache_count;
+
+    if (layout->count_bytes == 2)
+        memcpy(&count, bytes + 2 * (size_t)bin, sizeof count);
+    if (layout->counts_down && count > room)
+        return false;
+    *ret = layout->counts_down ? room - count : count;
+    return true;
+}
+
+/*
+ * Whether counts and list heads can be what they say. One list may be off: its thread may have been
+ * stopped between linking a chunk and counting it.
+ */
+static bool content_fits(const struct glibc *glibc, const struct tcache_layout *layout,
+                         const uint8_t *bytes)
+{
+    unsigned off = 0;
+
+    for (unsigned bin = 0; bin < layout->bins; bin++) {
+        uint64_t entry = field_u64(bytes, layout->entries + 8 * (size_t)bin), count;
+
+        if (entry % CHUNK_ALIGNMENT || (entry && !glibc_region_at((struct glibc *)glibc, entry)) ||
+            !glibc_tcache_count(glibc, layout, bytes, bin, &count))
+            return false;
+        off += (count == 0) != (entry == 0);
+    }
+    return off <= 1;
+}
+
+/* Whether `value` can be the address of a tcache struct: user memory of a chunk in use. */
+static bool is_tcache_struct(const struct heap_view *view, const struct glibc *glibc,
+                             const struct tcache_layout *layout, remote_addr value)
+{
+    uint8_t bytes[STRUCT_BYTES_MOST];
+    uint64_t size, least = align_up(layout->size + 8, CHUNK_ALIGNMENT);
+
+    if (value % CHUNK_ALIGNMENT ||
+        !glibc_region_at((struct glibc *)glibc, value - CHUNK_HEADER_BYTES) ||
+        memory_read_u64(view->memory, value - 8, &size, NULL) != 0)
+        return false;
+    if ((size & ~(uint64_t)CHUNK_FLAGS) < least)
+        return false;
+    if (!(size & CHUNK_MMAPPED) && (size & ~(uint64_t)CHUNK_FLAGS) > least + STRUCT_SLACK)
+        return false;
+    return memory_read(view->memory, value, bytes, layout->size, NULL) == 0 &&
+           content_fits(glibc, layout, bytes);
+}
+
+/*
+ * Since 2.43 a thread without a tcache has a pointer to a constant of libc's instead of NULL
+ * (2bf2188fae), in which no list has anything and no room. Its page may have been dropped.
+ */
+static bool is_dummy(const struct heap_view *view, const struct tcache_layout *layout,
+                     remote_addr value)
+{
+    const struct vma *vma = maps_find(view->maps, value);
+    uint8_t bytes[STRUCT_BYTES_MOST];
+
+    int r;
+
+    if (!vma || vma->writable || vma_is_anonymous(vma) || !layout->counts_down)
+        return false;
+    r = memory_read(view->memory, value, bytes, layout->size, NULL);
+    if (r)
+        return r == OUTCOME_UNREADABLE;
+    for (size_t i = 0; i < layout->size; i++)
+        if (bytes[i])
+            return false;
+    return true;
 }
 
 enum tls_value { TLS_NOTHING, TLS_STRUCT, TLS_MISFIT, TLS_UNKNOWN };
 
-/* What thread `i` has at `offset`. Unknown where it has no thread pointer (an io_uring worker) or
+/* What thread `i` has at `place`. Unknown where it has no thread pointer (an io_uring worker) or
  * its page is not here. */
 static enum tls_value value_at(const struct heap_view *view, const struct glibc *glibc, size_t i,
-                               int64_t offset, remote_addr *ret_value)
+                               const struct tls_place *place, remote_addr *ret_value)
 {
     remote_addr pointer = view->threads[i].thread_pointer, value;
 
-    if (!pointer || memory_read_u64(view->memory, pointer + (uint64_t)offset, &value, NULL) != 0)
+    if (!pointer ||
+        memory_read_u64(view->memory, pointer + (uint64_t)place->offset, &value, NULL) != 0)
         return TLS_UNKNOWN;
-    if (!value)
+    if (!value || is_dummy(view, place->layout, value))
         return TLS_NOTHING;
-    if (!is_tcache_struct(view, glibc, value))
+    if (!is_tcache_struct(view, glibc, place->layout, value))
         return TLS_MISFIT;
     *ret_value = value;
     return TLS_STRUCT;
 }
 
-/* Keeps the offsets that thread `i` does not speak against; counts into `uses` how often each held
- * a struct. */
+/* Keeps the places that thread `i` does not speak against. */
 static void keep_fitting(const struct heap_view *view, const struct glibc *glibc,
-                         struct tls_offsets *offsets, size_t i, size_t *uses)
+                         struct tls_places *places, size_t i)
 {
     size_t kept = 0;
 
-    for (size_t k = 0; k < offsets->count; k++) {
+    for (size_t k = 0; k < places->count; k++) {
+        struct tls_place place = places->items[k];
         remote_addr value;
-        enum tls_value found = value_at(view, glibc, i, offsets->items[k], &value);
+        enum tls_value found = value_at(view, glibc, i, &place, &value);
 
         if (found == TLS_MISFIT)
             continue;
-        uses[kept] = uses[k] + (found == TLS_STRUCT);
-        offsets->items[kept++] = offsets->items[k];
+        place.uses += found == TLS_STRUCT;
+        places->items[kept++] = place;
     }
-    offsets->count = kept;
+    places->count = kept;
 }
 
-/* The one offset that held a struct in some thread and nothing else in any; 0 when no thread has a
- * tcache. */
-static int choose_offset(const struct tls_offsets *offsets, const size_t *uses, int64_t *ret_offset,
-                         struct why *why)
+/* The one place that held a struct in some thread and nothing else in any; NULL when no thread has
+ * a tcache. */
+static int choose_place(const struct tls_places *places, const struct tls_place **ret,
+                        struct why *why)
 {
     size_t hits = 0;
 
-    *ret_offset = 0;
-    for (size_t k = 0; k < offsets->count; k++)
-        if (uses[k]) {
-            *ret_offset = offsets->items[k];
+    *ret = NULL;
+    for (size_t k = 0; k < places->count; k++)
+        if (places->items[k].uses) {
+            *ret = &places->items[k];
             hits++;
         }
     if (hits > 1)
         return why_set(why, OUTCOME_LAYOUT_UNKNOWN,
-                       "%zu places look like the threads' tcache pointer", hits);
-    if (offsets->count == 0)
+                       "%zu places or layouts fit the threads' tcaches", hits);
+    if (places->count == 0)
         return why_set(why, OUTCOME_LAYOUT_UNKNOWN, "the threads' tcache pointer was not found");
     return 0;
 }
 
-int glibc_find_tcaches(const struct heap_view *view, const struct glibc *glibc,
-                       remote_addr *ret_structs, size_t *ret_unknown, struct why *why)
+static int read_pointers(const struct heap_view *view, const struct glibc *glibc,
+                         const struct tls_place *place, remote_addr *ret_structs,
+                         size_t *ret_unknown, struct why *why)
 {
     size_t unknown = 0;
-    struct tls_offsets offsets = {0};
-    auto_free size_t *uses = NULL;
-    auto_free int64_t *owned = NULL;
-    int64_t offset;
-    int r = candidate_offsets(view, glibc, &offsets);
 
-    owned = offsets.items;
-    uses = calloc(offsets.count + 1, sizeof *uses);
-    if (r == 0 && !uses)
-        r = -ENOMEM;
-    for (size_t i = 0; r == 0 && i < view->thread_count; i++)
-        keep_fitting(view, glibc, &offsets, i, uses);
-    if (r == 0)
-        r = choose_offset(&offsets, uses, &offset, why);
-    for (size_t i = 0; r == 0 && i < view->thread_count; i++) {
+    for (size_t i = 0; i < view->thread_count; i++) {
         enum tls_value found =
-            offset ? value_at(view, glibc, i, offset, &ret_structs[i]) : TLS_NOTHING;
+            place ? value_at(view, glibc, i, place, &ret_structs[i]) : TLS_NOTHING;
 
         if (found == TLS_MISFIT)
-            r = why_set(why, OUTCOME_TORN, "a thread's tcache pointer changed while it was read");
+            return why_set(why, OUTCOME_TORN,
+                           "a thread's tcache pointer changed while it was read");
         if (found != TLS_STRUCT)
             ret_structs[i] = 0;
         unknown += found == TLS_UNKNOWN && view->threads[i].thread_pointer;
     }
+    *ret_unknown = unknown;
+    return 0;
+}
+
+int glibc_find_tcaches(const struct heap_view *view, struct glibc *glibc, remote_addr *ret_structs,
+                       size_t *ret_unknown, struct why *why)
+{
+    struct tls_places places = {.memory = view->memory};
+    const struct tls_place *place;
+    int r = candidate_places(view, glibc, &places);
+
+    for (size_t i = 0; r == 0 && i < view->thread_count; i++)
+        keep_fitting(view, glibc, &places, i);
     if (r == 0)
-        *ret_unknown = unknown;
+        r = choose_place(&places, &place, why);
+    if (r == 0)
+        r = read_pointers(view, glibc, place, ret_structs, ret_unknown, why);
+    if (r == 0 && place)
+        glibc->tcache = place->layout;
+    free(places.items);
     return r;
 }

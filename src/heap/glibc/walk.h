@@ -40,5 +40,5 @@ int glibc_guess_chunk(const struct heap_view *view, const struct heap_region *re
                       remote_addr limit, remote_addr *ret_chunk) must_check;
 
 /* walk-mmapped.c: one mmapped chunk, into a fork of `sink` that is joined. 0 or negative errno. */
-int glibc_walk_mmapped(const struct heap_view *view, const struct heap_region *region, struct span_sink *sink,
-                       struct why *why) must_check;
+int glibc_walk_mmapped(const struct heap_view *view, const struct glibc *glibc, const struct heap_region *region,
+                       struct span_sink *sink, struct why *why) must_check;
