@@ -5,7 +5,7 @@
 #   ./setup.sh test     that, and what the tests need (the default)
 #   ./setup.sh kernels  what `make kernels` needs: `build`, and virtual machines
 #
-# Services that come along (nginx, memcached, postgresql) are not started: the tests start their own.
+# Services that come along (nginx, memcached, postgresql, redis) are not started: the tests start their own.
 set -euo pipefail
 
 build_packages=(
@@ -14,8 +14,8 @@ build_packages=(
 )
 test_packages=(
     libcmocka-dev clang libclang-rt-dev clang-format binutils file git
-    ruby nginx memcached postgresql procps
-    libjemalloc2 libjemalloc-dev libmimalloc2.0 libtcmalloc-minimal4 libgoogle-perftools4
+    ruby nginx memcached postgresql redis-server php-cli erlang-base procps
+    libjemalloc2 libjemalloc-dev libmimalloc2.0 libtcmalloc-minimal4 libgoogle-perftools4 libgc1
     musl-tools golang-go luajit default-jdk-headless
 )
 kernels_packages=(qemu-system-x86 busybox-static)

@@ -7,17 +7,27 @@
 #include "ledger/unexplained.h"
 #include "runtime/recognise.h"
 
-/* Where no decoder serves the process: who gives its malloc, if that is plain. */
-static int name_allocator(struct look *look, struct memory *memory)
+static bool keep_only(struct look *look, const struct owners *owners)
 {
-    struct explanation *out = look->out;
-    struct owners owners = {0};
-    int r = allocators_recognise(&look->images, memory, &owners);
+    if (owners->count != 1 || owners->glibc == GLIBC_MAYBE || owners->glibc == GLIBC_USED)
+        return false;
+    look->out->allocator = owners->items[0].name;
+    memcpy(look->out->allocator_version, owners->items[0].version,
+           sizeof look->out->allocator_version);
+    return true;
+}
 
-    if (r == 0 && owners.count == 1 &&
-        (owners.glibc == GLIBC_UNUSED || owners.glibc == GLIBC_ABSENT)) {
-        out->allocator = owners.items[0].name;
-        memcpy(out->allocator_version, owners.items[0].version, sizeof out->allocator_version);
+/* Where no decoder serves the process: who gives its memory, if that is plain. In a program without
+ * libc that can be the runtime (Go); else it is the allocator, whatever runtimes are on top. */
+static int name_allocator(struct look *look, struct memory *memory, const struct owners *everyone)
+{
+    struct owners owners = {0};
+    int r = 0;
+
+    if (!keep_only(look, everyone)) {
+        r = allocators_recognise(&look->images, memory, &owners);
+        if (r == 0)
+            keep_only(look, &owners);
     }
     owners_free(&owners);
     return r;
@@ -39,7 +49,7 @@ int name_unexplained(struct look *look, struct why *why)
     if (r == 0)
         r = unexplained_attribute(&view, &look->out->unexplained_by, why);
     if (r == 0 && !look->heap && !look->out->allocator)
-        r = name_allocator(look, memory);
+        r = name_allocator(look, memory, &owners);
     owners_free(&owners);
     return r;
 }

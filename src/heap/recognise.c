@@ -20,13 +20,18 @@ static void version_of_gperftools(struct elf_image *image, char *version)
     version_after(image, 'g', "perftools ", "", version);
 }
 
-/* MI_MALLOC_VERSION: 209 is 2.0.9. */
+/* MI_MALLOC_VERSION (mimalloc.h): 209 is 2.0.9; later 20401 is 2.4.1. */
 static void version_of_mimalloc(struct elf_image *image, char *version)
 {
-    uint32_t value;
+    uint32_t value, step;
 
-    if (elf_constant_function(image, "mi_version", &value) == 0 && value >= 100 && value < 1000)
-        snprintf(version, VERSION_BYTES, "%u.%u.%u", value / 100, value / 10 % 10, value % 10);
+    if (elf_constant_function(image, "mi_version", &value) != 0 || value < 100 || value >= 1000000)
+        return;
+    if (value >= 1000 && value < 10000) /* neither of the two */
+        return;
+    step = value < 1000 ? 10 : 100;
+    snprintf(version, VERSION_BYTES, "%u.%u.%u", value / step / step, value / step % step,
+             value % step);
 }
 
 static void version_of_musl(struct elf_image *image, char *version)
@@ -126,6 +131,14 @@ static bool exports(struct elf_image *image, const struct recognition *row)
     return false;
 }
 
+/* ld.so up to glibc 2.30 has a malloc for itself, which no other image is bound to (elf/rtld.c). */
+static bool is_loader(struct elf_image *image)
+{
+    remote_addr address;
+
+    return elf_dynamic_symbol(image, "_dl_allocate_tls", &address, NULL) == 0;
+}
+
 int owners_add_exported(struct owners *owners, struct elf_image *image,
                         const struct recognition *table, size_t count)
 {
@@ -135,6 +148,14 @@ int owners_add_exported(struct owners *owners, struct elf_image *image,
         if (exports(image, &table[i]))
             r = add(owners, image, &table[i], true);
     return r;
+}
+
+/* glibc is known by what it exports, and its malloc is told apart; ld.so keeps no heap. */
+static bool is_libc_or_loader(struct elf_image *image)
+{
+    remote_addr address;
+
+    return elf_dynamic_symbol(image, "__libc_start_main", &address, NULL) == 0 || is_loader(image);
 }
 
 /* A dynamic image that keeps a heap calls mmap or madvise of its libc; a static program has them in
@@ -153,28 +174,27 @@ static bool begins_so(void *context, const char *string, const char *at)
     return at > string && at[-1] == row->text_first;
 }
 
-static int add_linked_in(struct owners *owners, struct elf_image *image)
+int owners_add_linked_in(struct owners *owners, struct elf_image *image,
+                         const struct recognition *table, size_t count)
 {
-    struct elf_text_search searches[ROWS];
+    struct elf_text_search searches[ELF_TEXT_SEARCHES_MOST];
     int r;
 
-    for (size_t i = 0; i < ROWS; i++)
-        searches[i] = (struct elf_text_search){.needle = rows[i].text ? rows[i].text : "",
-                                               .accept = begins_so,
-                                               .context = (void *)(uintptr_t)&rows[i],
-                                               .found = !rows[i].text || exports(image, &rows[i])};
-    r = elf_search_text(image, searches, ROWS);
-    for (size_t i = 0; r == 0 && i < ROWS; i++)
-        if (rows[i].text && searches[i].found && !exports(image, &rows[i]))
-            r = add(owners, image, &rows[i], false);
+    if (count > ELF_TEXT_SEARCHES_MOST)
+        return -EINVAL;
+    if (!can_keep_a_heap(image) || is_libc_or_loader(image))
+        return 0;
+    for (size_t i = 0; i < count; i++)
+        searches[i] =
+            (struct elf_text_search){.needle = table[i].text ? table[i].text : "",
+                                     .accept = begins_so,
+                                     .context = (void *)(uintptr_t)&table[i],
+                                     .found = !table[i].text || exports(image, &table[i])};
+    r = elf_search_text(image, searches, count);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        if (table[i].text && searches[i].found && !exports(image, &table[i]))
+            r = add(owners, image, &table[i], false);
     return r < 0 ? r : 0;
-}
-
-static bool is_libc(struct elf_image *image)
-{
-    remote_addr address;
-
-    return elf_dynamic_symbol(image, "__libc_start_main", &address, NULL) == 0;
 }
 
 static bool is_glibc(struct elf_image *image)
@@ -182,14 +202,6 @@ static bool is_glibc(struct elf_image *image)
     remote_addr address;
 
     return elf_dynamic_symbol(image, "gnu_get_libc_version", &address, NULL) == 0;
-}
-
-/* ld.so up to glibc 2.30 has a malloc for itself, which no other image is bound to (elf/rtld.c). */
-static bool is_loader(struct elf_image *image)
-{
-    remote_addr address;
-
-    return elf_dynamic_symbol(image, "_dl_allocate_tls", &address, NULL) == 0;
 }
 
 static bool others_define_malloc(struct elf_images *images, const struct elf_image *libc)
@@ -266,6 +278,8 @@ static enum glibc_use find_glibc_use(struct elf_images *images, struct memory *m
     for (size_t i = 0; i < images->count; i++) {
         struct elf_image *image = &images->items[i];
 
+        if (strcmp(image->path, "[vdso]") == 0) /* the kernel's; never a libc */
+            continue;
         if (!image->elf || image->is_32_bit)
             use = GLIBC_MAYBE;
         else if (is_glibc(image))
@@ -282,11 +296,9 @@ int allocators_recognise(struct elf_images *images, struct memory *memory, struc
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < images->count; i++) {
-        struct elf_image *image = &images->items[i];
-
-        r = owners_add_exported(owners, image, rows, ROWS);
-        if (r == 0 && can_keep_a_heap(image) && !is_libc(image) && !is_loader(image))
-            r = add_linked_in(owners, image);
+        r = owners_add_exported(owners, &images->items[i], rows, ROWS);
+        if (r == 0)
+            r = owners_add_linked_in(owners, &images->items[i], rows, ROWS);
     }
     if (r == 0)
         owners->glibc = find_glibc_use(images, memory, owners);

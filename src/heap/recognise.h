@@ -52,5 +52,12 @@ void owners_free(struct owners *owners);
 int owners_add_exported(struct owners *owners, struct elf_image *image, const struct recognition *rows, size_t count)
     must_check;
 
+/*
+ * The rows whose `text` `image` has among its constants while it exports none of their symbols: what is linked in.
+ * ELF_TEXT_SEARCHES_MOST rows at most. 0 or negative errno.
+ */
+int owners_add_linked_in(struct owners *owners, struct elf_image *image, const struct recognition *rows, size_t count)
+    must_check;
+
 /* Adds one, unless it is there with this version. 0 or -ENOMEM. */
 int owners_add(struct owners *owners, const struct owner *owner) must_check;

@@ -62,6 +62,8 @@ static void test_after(void **state)
     CHECK("Program 1234567890123456789012345678901234567890", AFTER, "-");
     CHECK("Program 1234567890123456789012345678901", AFTER, "1234567890123456789012345678901");
     CHECK("Program ", AFTER, "-");
+    CHECK("Program 1.2\x1b[31m", AFTER, "1.2"); /* constants end where they cannot be printed */
+    CHECK("Program 1.2<b>", AFTER, "-");
 }
 
 static void test_alone(void **state)
@@ -104,6 +106,13 @@ static void test_suffixed(void **state)
           "11.3.244.8-node.\0"
           "11.3.244.8-node.3x",
           SUFFIXED, "-");
+#define NAMED version_suffixed(&image, 3, "-rusty", version)
+    CHECK("15.0.245.2-rusty", NAMED, "15.0.245.2-rusty");
+    CHECK("15.0.245-rusty\0"
+          "15.0.245.2-rusty1\0"
+          "15.0.245.2-rustyx\0"
+          "a15.0.245.2-rusty",
+          NAMED, "-");
 }
 
 static void test_git(void **state)
@@ -121,13 +130,31 @@ static void test_git(void **state)
           GIT, "-");
 }
 
+/* Foreign bytes. */
+static void test_keep(void **state)
+{
+    static const char *const wrong[] = {"",     "v1",      "1.2\n",     "1\x1b[0m", "1 2",
+                                        "1\\2", "1.2\xff", "1\xc3\xa9", "1.2(3)",   ".1"};
+    char version[VERSION_BYTES] = "-", longest[VERSION_BYTES + 1];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        assert_false(version_keep(wrong[i], strlen(wrong[i]), version));
+    assert_false(version_keep("1.2\0", 4, version));
+    memset(longest, '7', sizeof longest);
+    assert_false(version_keep(longest, VERSION_BYTES, version));
+    assert_string_equal(version, "-");
+    assert_true(version_keep(longest, VERSION_BYTES - 1, version));
+    assert_int_equal(strlen(version), VERSION_BYTES - 1);
+    assert_true(version_keep("17.0.12+7-Debian-2deb12u1!", 25, version));
+    assert_string_equal(version, "17.0.12+7-Debian-2deb12u1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_after),
-        cmocka_unit_test(test_alone),
-        cmocka_unit_test(test_suffixed),
-        cmocka_unit_test(test_git),
+        cmocka_unit_test(test_after), cmocka_unit_test(test_alone), cmocka_unit_test(test_suffixed),
+        cmocka_unit_test(test_git),   cmocka_unit_test(test_keep),
     };
 
     return cmocka_run_group_tests_name("heap-version", tests, NULL, NULL);

@@ -23,13 +23,21 @@ static void search(struct elf_image *image, const char *needle,
     (void)r; /* unreadable: the version stays unknown */
 }
 
-static bool keep(struct wanted *wanted, const char *text, size_t length)
+bool version_keep(const char *text, size_t length, char *version)
 {
     if (length == 0 || length >= VERSION_BYTES || !isdigit((unsigned char)text[0]))
         return false;
-    memcpy(wanted->version, text, length);
-    wanted->version[length] = '\0';
+    for (size_t i = 0; i < length; i++)
+        if (!isalnum((unsigned char)text[i]) && (!text[i] || !strchr(".-+~_:", text[i])))
+            return false;
+    memcpy(version, text, length);
+    version[length] = '\0';
     return true;
+}
+
+static bool keep(struct wanted *wanted, const char *text, size_t length)
+{
+    return version_keep(text, length, wanted->version);
 }
 
 static bool accept_after(void *context, const char *string, const char *at)
@@ -100,8 +108,9 @@ static bool accept_suffixed(void *context, const char *string, const char *at)
     struct wanted *wanted = context;
     size_t length = numbers(string, wanted->points);
     const char *number = at + strlen(wanted->end);
+    bool numbered = number[-1] == '.', digits = isdigit((unsigned char)number[0]) != 0;
 
-    return length > 0 && string + length == at && isdigit((unsigned char)number[0]) &&
+    return length > 0 && string + length == at && digits == numbered &&
            number[strspn(number, "0123456789")] == '\0' && keep(wanted, string, strlen(string));
 }
 

@@ -10,8 +10,9 @@
 
 static const char by_name[] = "by the mapping's name";
 static const char by_refusal[] = "in a part of its heap that could not be walked";
-static const char by_exclusion[] = "nothing else here keeps memory of its own";
-static const char by_exclusion_of_others[] = "nothing but these keeps memory of its own here";
+static const char by_exclusion[] = "nothing else recognised here keeps memory of its own";
+static const char by_exclusion_of_others[] =
+    "nothing but these is recognised here to keep memory of its own";
 
 enum { TESTS_MOST = 4, STACK_GUARD_MOST = 64 << 10 };
 

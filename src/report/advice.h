@@ -4,8 +4,8 @@
 #include "explain/explanation.h"
 
 struct advice {
-    const char *setting; /* ready to be copied */
-    const char *effect;  /* what it does and what it costs, after "setting" */
+    const char *setting; /* ready to be copied; NULL: there is none */
+    const char *effect;  /* what it does and what it costs, after `setting` */
 };
 
 /* NULL where no setting is known to help, or where it is set already. */

@@ -2,10 +2,10 @@
  */
 #include <string.h>
 
-#include "report/advice.h"
+#include "report/owner-advice.h"
 #include "report/page.h"
 
-enum { REFUSALS_TOLD = 8, PAGE_TABLE_SHARE = 20 };
+enum { REFUSALS_TOLD = 8, PAGE_TABLE_SHARE = 20, OWNERS_ADVISED = 3 };
 
 /* Less than this is not worth anybody's time, as in the rules; the table has it all the same. */
 enum { LEAST_TOTAL = 1 << 20, TOTAL_SHARE = 50 };
@@ -101,9 +101,9 @@ static int print_advice(struct page *page, const struct advice *advice)
 
     if (r)
         return r;
-    for (const char *c = advice->setting; *c; c++)
+    for (const char *c = advice->setting ? advice->setting : ""; *c; c++)
         fputc(*c == ' ' ? HARD_SPACE : *c, page->paragraph);
-    fprintf(page->paragraph, "\n%s", advice->effect);
+    fprintf(page->paragraph, "%s%s", advice->setting ? "\n" : "", advice->effect);
     return page_end(page, TONE_GOOD, HELP);
 }
 
@@ -125,6 +125,28 @@ static int print_finding(struct page *page, size_t index)
         r = print_cures(page, finding);
     if (r == 0 && advice && !was_advised(page->e, index))
         r = print_advice(page, advice);
+    return r;
+}
+
+/* What residue cannot give back, since it does not decode it: an owner is advised on once. */
+static int print_owner_advice(struct page *page)
+{
+    const struct unexplained_owners *owners = &page->e->unexplained_by;
+    const struct advice *told[OWNERS_ADVISED] = {0};
+    size_t count = 0;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < owners->count && count < OWNERS_ADVISED; i++) {
+        const struct advice *advice = owner_advice_for(page->e, &owners->items[i]);
+        bool again = false;
+
+        for (size_t k = 0; k < count; k++)
+            again |= told[k] == advice;
+        if (!advice || again || !owner_is_large(page->e, &owners->items[i]))
+            continue;
+        told[count++] = advice;
+        r = print_advice(page, advice);
+    }
     return r;
 }
 
@@ -319,7 +341,8 @@ static int print_refusals(struct page *page)
 int page_remarks(struct page *page)
 {
     static int (*const remarks[])(struct page *) = {
-        print_total, print_refusals, print_difference, print_lazyfree, print_beside, print_cost};
+        print_total,    print_owner_advice, print_refusals, print_difference,
+        print_lazyfree, print_beside,       print_cost};
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < page->e->findings.count; i++)

@@ -11,7 +11,7 @@ enum {
     DEFAULT_WIDTH = 80,
     COMM_COLUMNS = 60, /* what 15 bytes take that are all escaped */
     NAME_COLUMNS = 32, /* of a cgroup */
-    OWNER_COLUMNS = 24,
+    OWNER_COLUMNS = 32,
     BAR_COLUMNS = 40,
     LEAST_BAR = 4, /* below that a bar says nothing */
     CELL_PARTS = 8,

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "elf/binding.h"
 #include "elf/file.h"
 #include "heap/version.h"
 #include "runtime/go.h"
@@ -77,18 +78,22 @@ static void version_of_ruby(struct elf_image *image, char *version)
 {
     char text[VERSION_BYTES];
 
-    if (read_exported(image, "ruby_version", text, sizeof text) && memchr(text, '\0', sizeof text))
-        memcpy(version, text, strlen(text) + 1);
+    if (read_exported(image, "ruby_version", text, sizeof text))
+        version_keep(text, strnlen(text, sizeof text), version);
 }
 
 static void version_of_hotspot(struct elf_image *image, char *version)
 {
-    version_after(image, 'O', "penJDK 64-Bit Server VM (", ")", version);
+    /* Abstract_VM_Version::internal_vm_info_string; the vendor's name stands before it */
+    version_after(image, ' ', "64-Bit Server VM (", ")", version);
 }
 
 static void version_of_v8(struct elf_image *image, char *version)
 {
-    version_suffixed(image, 3, "-node.", version); /* node has its patches counted in it */
+    /* V8_EMBEDDER_STRING: node has its patches counted in it, Deno's crate its name. */
+    version_suffixed(image, 3, "-node.", version);
+    if (!version[0])
+        version_suffixed(image, 3, "-rusty", version);
 }
 
 static void version_of_coreclr(struct elf_image *image, char *version)
@@ -103,12 +108,22 @@ static void version_of_php(struct elf_image *image, char *version)
 
 static void version_of_erlang(struct elf_image *image, char *version)
 {
-    version_after(image, 'E', "rlang/OTP ", "%", version);
+    /* beam_load.c: "... the runtime system than the current (Erlang/OTP 25)." */
+    version_after(image, '(', "Erlang/OTP ", ")", version);
 }
 
 static void version_of_luajit(struct elf_image *image, char *version)
 {
     version_after(image, 'L', "uaJIT ", " ", version);
+}
+
+/* GC_VERSION_MAJOR, _MINOR and _MICRO, a byte each (misc.c). */
+static void version_of_boehm_gc(struct elf_image *image, char *version)
+{
+    uint32_t value;
+
+    if (elf_constant_function(image, "GC_get_version", &value) == 0 && value >> 24 == 0)
+        snprintf(version, VERSION_BYTES, "%u.%u.%u", value >> 16, value >> 8 & 0xff, value & 0xff);
 }
 
 static const struct recognition rows[] = {
@@ -127,7 +142,14 @@ static const struct recognition rows[] = {
      .private_anonymous = true},
     {.name = "V8",
      .symbols = {"_ZN2v82V810GetVersionEv", "v8dbg_SmiTag"},
+     .text_first = 'm',
+     .text = "ax size of the old space (in M", /* flag-definitions.h */
      .version = version_of_v8,
+     .private_anonymous = true},
+    {.name = "JavaScriptCore",
+     .symbols = {"JSEvaluateScript", "jsc_context_new"},
+     .text_first = 'J',
+     .text = "SC::DFG::SpeculativeJIT::", /* in what its assertions say */
      .private_anonymous = true},
     {.name = "Mono", .symbols = {"mono_gc_collect"}, .private_anonymous = true},
     {.name = ".NET",
@@ -146,15 +168,32 @@ static const struct recognition rows[] = {
      .symbols = {"luaJIT_setmode"},
      .version = version_of_luajit,
      .private_anonymous = true},
+    {.name = "Boehm GC",
+     .symbols = {"GC_malloc_atomic"},
+     .version = version_of_boehm_gc,
+     .private_anonymous = true},
 };
 
-enum { ROWS = sizeof rows / sizeof *rows };
+/* The engines that are looked for by their constants are larger than that by far. */
+enum { ROWS = sizeof rows / sizeof *rows, LINKED_IN_LEAST = 8 << 20 };
 
 static int add_go(struct owners *owners, struct elf_image *image)
 {
     struct owner owner = {.name = "Go", .private_anonymous = true, .image = image->range};
 
     return go_build_version(image, owner.version) == 0 ? owners_add(owners, &owner) : 0;
+}
+
+static int add_runtimes(struct owners *owners, struct elf_image *image)
+{
+    size_t before = owners->count;
+    int r = owners_add_exported(owners, image, rows, ROWS);
+
+    if (r == 0 && owners->count == before)
+        r = add_go(owners, image);
+    if (r == 0 && owners->count == before && range_length(image->range) >= LINKED_IN_LEAST)
+        r = owners_add_linked_in(owners, image, rows, ROWS);
+    return r;
 }
 
 /* What a runtime brings along in its own image is the runtime's. */
@@ -235,11 +274,8 @@ int owners_recognise(struct elf_images *images, const struct maps *maps, struct 
     struct owners owners = {0};
     int r = 0;
 
-    for (size_t i = 0; r == 0 && i < images->count; i++) {
-        r = owners_add_exported(&owners, &images->items[i], rows, ROWS);
-        if (r == 0)
-            r = add_go(&owners, &images->items[i]);
-    }
+    for (size_t i = 0; r == 0 && i < images->count; i++)
+        r = add_runtimes(&owners, &images->items[i]);
     if (r == 0)
         r = add_allocators(&owners, images, memory);
     if (r == 0)

@@ -116,10 +116,19 @@ static void test_inline(void **state)
 /* Lengths that reach beyond all bounds must neither crash nor give more than there is room for. */
 static void test_inline_hostile(void **state)
 {
+    (void)state;
     char version[VERSION_BYTES];
 
-    (void)state;
-    check(with_inline("go1.23.5\n", 127), "1.23.5\n");
+    check(with_inline("go1.23.5\n", 9), "");
+    check(with_inline("go1.23.5\x1b[31m", 13), "");
+    check(with_inline("go1.23.5\xc3\xa9", 10), "");
+    check(with_inline("go1.23.5", 127), ""); /* goes on in zeros */
+    check(with_inline("go1.2345678901234567890123456789", 32), "1.2345678901234567890123456789");
+    check(with_inline("go1.23456789012345678901234567890123456", 39), ""); /* more than fits */
+    check(with_inline("go", 2), "");
+    check(with_inline("go 1.23", 7), "");
+    check(with_inline("g", 1), "");
+    check(with_inline("gone", 4), "");
     assert_int_equal(read_version(with_inline("\x7fgo1.99", 0xff), version), 0);
     assert_true(strlen(version) < VERSION_BYTES);
     check(with_inline("\xff\xff\xff", 0xff), "");
@@ -129,10 +138,36 @@ static void test_pointer(void **state)
 {
     (void)state;
     check(with_pointer(5000, STRING_AT, 9), "1.16.15");
-    check(with_pointer(5000, STRING_AT, UINT64_MAX), "1.16.15");
+    check(with_pointer(5000, STRING_AT, UINT64_MAX), ""); /* goes on in zeros */
     check(with_pointer(UINT64_MAX, STRING_AT, 9), "");
     check(with_pointer(5000, UINT64_MAX - 3, 9), "");
     check(with_pointer(0, STRING_AT, 9), "");
+}
+
+/* Build information that was taken out: the table of functions is still known. */
+static struct file *with_functions(const char *head)
+{
+    struct file *file = make_file();
+
+    memcpy((uint8_t *)file + NAMES_AT + 1, ".gopclntab\0\0\0", 14);
+    memset((uint8_t *)file + INFO_AT, 0, 16);
+    memcpy((uint8_t *)file + INFO_AT, head, 8);
+    return file;
+}
+
+static void test_functions(void **state)
+{
+    char version[VERSION_BYTES] = "untouched";
+
+    (void)state;
+    check(with_functions("\xf1\xff\xff\xff\0\0\1\x8"), "");
+    check(with_functions("\xfb\xff\xff\xff\0\0\1\x8"), "");
+    assert_int_equal(read_version(with_functions("\xf2\xff\xff\xff\0\0\1\x8"), version),
+                     OUTCOME_NOT_FOUND);
+    assert_int_equal(read_version(with_functions("\xf1\xff\xff\xff\0\0\1\x4"), version),
+                     OUTCOME_NOT_FOUND);
+    assert_int_equal(read_version(with_functions("\0\0\0\0\0\0\0\0"), version), OUTCOME_NOT_FOUND);
+    assert_string_equal(version, "untouched");
 }
 
 static void test_not_go(void **state)
@@ -152,9 +187,8 @@ static void test_not_go(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_inline),
-        cmocka_unit_test(test_inline_hostile),
-        cmocka_unit_test(test_pointer),
+        cmocka_unit_test(test_inline),  cmocka_unit_test(test_inline_hostile),
+        cmocka_unit_test(test_pointer), cmocka_unit_test(test_functions),
         cmocka_unit_test(test_not_go),
     };
 

@@ -10,15 +10,18 @@
 
 #include <cmocka.h>
 
+#include "elf/file.h"
 #include "runtime-victims.h"
 #include "runtime/test-programs.h"
 
 #ifndef VICTIM_MUSL
-#define VICTIM_MUSL NULL
+#define VICTIM_MUSL        NULL
+#define VICTIM_MUSL_STATIC NULL
 #endif
 #ifndef VICTIM_GO
 #define VICTIM_GO          NULL
 #define VICTIM_GO_STRIPPED NULL
+#define VICTIM_GO_PIE      NULL
 #endif
 
 /* The one owner there is, with the version that the program's first line tells behind `before` and
@@ -188,6 +191,62 @@ static void test_musl(void **state)
     program_end(&program);
 }
 
+/* Nothing in it tells whose its malloc is, and nothing may be guessed: not glibc's either, whether
+ * the vDSO could be read or not. */
+static void test_static_musl(void **state)
+{
+    struct program program;
+    struct owners owners;
+
+    (void)state;
+    need_program(VICTIM_MUSL_STATIC, "musl-gcc");
+    program_start(&program, (const char *[]){VICTIM_MUSL_STATIC, NULL}, NULL);
+    assert_int_equal(program.owners.count, 0);
+    assert_int_equal(program.owners.glibc, GLIBC_ABSENT);
+    for (size_t i = 0; i < program.images.count; i++)
+        if (strcmp(program.images.items[i].path, "[vdso]") == 0)
+            elf_image_detach(&program.images.items[i]);
+    assert_int_equal(owners_recognise(&program.images, &program.maps, NULL, &owners), 0);
+    assert_int_equal(owners.count, 0);
+    assert_int_equal(owners.glibc, GLIBC_ABSENT);
+    owners_free(&owners);
+    program_end(&program);
+}
+
+static void check_mimalloc_version(const char *library, const char *version)
+{
+    struct program program;
+
+    program_start(&program, (const char *[]){VICTIM_MALLOC, NULL}, library);
+    assert_int_equal(program.owners.count, 1);
+    assert_string_equal(program_owner(&program, "mimalloc")->version, version);
+    assert_int_equal(program.owners.glibc, GLIBC_USED); /* it defines no malloc */
+    program_end(&program);
+}
+
+static void test_mimalloc_versions(void **state)
+{
+    (void)state;
+    check_mimalloc_version(MI_VERSION_209, "2.0.9");
+    check_mimalloc_version(MI_VERSION_20401, "2.4.1");
+    check_mimalloc_version(MI_VERSION_5000, "");
+}
+
+/* Engines of which nothing is exported; only one of the two has its version among the constants. */
+static void test_embedded_engines(void **state)
+{
+    struct program program;
+
+    (void)state;
+    program_start(&program, (const char *[]){VICTIM_EMBEDDED, NULL}, NULL);
+    assert_int_equal(program.owners.count, 2);
+    assert_string_equal(program_owner(&program, "V8")->version, program.line);
+    assert_false(program_owner(&program, "V8")->exported);
+    assert_string_equal(program_owner(&program, "JavaScriptCore")->version, "");
+    assert_int_equal(program.owners.glibc, GLIBC_USED);
+    program_end(&program);
+}
+
 #define PYTHON "/usr/bin/python3"
 #define SAY    "import sys; print(sys.version.split()[0], flush=True); sys.stdin.read()"
 
@@ -264,12 +323,46 @@ static void test_luajit(void **state)
                   "LuaJIT", "LuaJIT ", "", GLIBC_USED);
 }
 
+static void test_php(void **state)
+{
+    (void)state;
+    need_program("/usr/bin/php", "php");
+    check_program((const char *[]){"/usr/bin/php", "-n", "-r",
+                                   "echo PHP_VERSION, \"\\n\"; fgets(STDIN);", NULL},
+                  "PHP", "", "-", GLIBC_USED);
+}
+
+#define ERLANG "io:format(\"~s~n\", [erlang:system_info(otp_release)]), timer:sleep(infinity)."
+
+/* `erl` is a script that ends in it. */
+static void test_erlang(void **state)
+{
+    (void)state;
+    need_program("/usr/bin/erl", "erlang");
+    check_program((const char *[]){"/usr/bin/erl", "-noinput", "-eval", ERLANG, NULL}, "Erlang", "",
+                  "", GLIBC_USED);
+}
+
+/* It takes nothing of malloc's over. */
+static void test_boehm_gc(void **state)
+{
+    const char *path = need_library("libgc.so.1");
+    struct program program;
+
+    (void)state;
+    program_start(&program, (const char *[]){VICTIM_MALLOC, NULL}, path);
+    check_only(&program, "Boehm GC", "", "");
+    assert_int_equal(program.owners.glibc, GLIBC_USED);
+    program_end(&program);
+}
+
 static void test_go(void **state)
 {
     (void)state;
     need_program(VICTIM_GO, "Go");
     check_program((const char *[]){VICTIM_GO, NULL}, "Go", "go", " ", GLIBC_ABSENT);
     check_program((const char *[]){VICTIM_GO_STRIPPED, NULL}, "Go", "go", " ", GLIBC_ABSENT);
+    check_program((const char *[]){VICTIM_GO_PIE, NULL}, "Go", "go", " ", GLIBC_ABSENT);
 }
 
 static void test_mapping_names(void **state)
@@ -309,12 +402,18 @@ int main(void)
         cmocka_unit_test(test_linked_jemalloc),
         cmocka_unit_test(test_glibc_maybe),
         cmocka_unit_test(test_musl),
+        cmocka_unit_test(test_static_musl),
+        cmocka_unit_test(test_mimalloc_versions),
+        cmocka_unit_test(test_embedded_engines),
         cmocka_unit_test(test_cpython),
         cmocka_unit_test(test_cpython_on_jemalloc),
         cmocka_unit_test(test_ruby),
         cmocka_unit_test(test_node),
         cmocka_unit_test(test_hotspot),
         cmocka_unit_test(test_luajit),
+        cmocka_unit_test(test_php),
+        cmocka_unit_test(test_erlang),
+        cmocka_unit_test(test_boehm_gc),
         cmocka_unit_test(test_go),
         cmocka_unit_test(test_mapping_names),
     };

@@ -21,6 +21,7 @@ int main(void)
     int (*mallctl)(const char *, void *, size_t *, void *, size_t);
     const char *(*tc_version)(int *, int *, const char **);
     int (*mi_version)(void);
+    unsigned (*gc_version)(void);
     const char *text = "-";
     size_t length = sizeof text;
     char buffer[64];
@@ -38,6 +39,12 @@ int main(void)
     else if (SYMBOL(mi_version, "mi_version")) {
         int version = mi_version();
         snprintf(buffer, sizeof buffer, "%d.%d.%d", version / 100, version / 10 % 10, version % 10);
+        text = buffer;
+    }
+    if (SYMBOL(gc_version, "GC_get_version")) {
+        unsigned version = gc_version();
+        snprintf(buffer, sizeof buffer, "%u.%u.%u", version >> 16, version >> 8 & 0xff,
+                 version & 0xff);
         text = buffer;
     }
     printf("%s\n", text);

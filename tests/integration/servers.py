@@ -14,6 +14,7 @@ import tap
 from processes import clean_environment, end, start, wait_until
 
 MEMCACHED_BYTES = 4 << 20
+REDIS_VALUES, REDIS_VALUE_BYTES = 64, 1 << 16
 
 
 def _find(name, pattern=None):
@@ -102,6 +103,41 @@ def memcached():
         with _running(command, f"{directory}/socket") as process:
             _store(f"{directory}/socket")
             yield process
+
+
+def _redis_answer(path, *command):
+    """What the server says to a command, without its type and length."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(30)
+        client.connect(path)
+        client.sendall(b"".join([b"*%d\r\n" % len(command)] + [b"$%d\r\n%s\r\n" % (len(part), part) for part in command]))
+        with client.makefile("rb") as answer:
+            first = answer.readline()
+            assert first[:1] in b"+$:", first
+            return (answer.read(int(first[1:])) if first[:1] == b"$" else first[1:]).decode()
+
+
+class _Redis:
+    def __init__(self, process, path):
+        self.pid = process.pid
+        self.path = path
+
+    def memory(self):
+        """What it says of its memory: {"used_memory": "870704", "mem_allocator": "jemalloc-5.3.0", ...}."""
+        lines = _redis_answer(self.path, b"INFO", b"memory").splitlines()
+        return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+@contextlib.contextmanager
+def redis():
+    program = _find("redis-server")
+    with _directory() as directory:
+        path = f"{directory}/socket"
+        command = [program, "--port", "0", "--unixsocket", path, "--dir", directory, "--save", ""]
+        with _running(command, path) as process:
+            for i in range(REDIS_VALUES):
+                _redis_answer(path, b"SET", b"k%d" % i, b"x" * REDIS_VALUE_BYTES)
+            yield _Redis(process, path)
 
 
 class _Postgres:

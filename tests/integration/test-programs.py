@@ -7,12 +7,13 @@ RESIDUE_TEST_WHOLE_MACHINE=1 they are stopped as well.
 import os
 import shutil
 import subprocess
+import tempfile
 
 import kernel
 import residue
 import servers
 import tap
-from processes import read_line, start, wait_until
+from processes import clean_environment, read_line, start, wait_until
 
 
 def look(pid, name):
@@ -87,6 +88,107 @@ def busy_postgres():
                 assert result.returncode in (0, 66, 69), result
         wait_until("pgbench is done", lambda: bench.poll() is not None)
         tap.equal("exit code of pgbench", bench.returncode, 0)
+
+
+def allocator_of(said):
+    return f"{said['allocator']['name']} {said['allocator']['version']}"
+
+
+def bytes_of(said, name, version):
+    """Unexplained bytes that are this owner's alone; all that have its name must have the version."""
+    owners = [owner for owner in said["unexplained_by"] if owner["name"] == name]
+    for owner in owners:
+        tap.equal(f"version of {name}", owner["version"], version)
+        assert owner["evidence"], owner
+    return sum(owner["bytes"] for owner in owners)
+
+
+def redis():
+    """All of its memory is jemalloc's, and glibc, which is mapped and not used, is not to be seen."""
+    with servers.redis() as server:
+        memory = server.memory()
+        said = look(server.pid, "redis-server")
+        tap.equal("its allocator", allocator_of(said).replace(" ", "-"), memory["mem_allocator"])
+        assert not said["allocator"]["decoded"] and said["ledger"]["heap.live"] == 0, said
+        held = bytes_of(said, "jemalloc", said["allocator"]["version"])
+        assert int(memory["used_memory"]) // 2 < held <= said["ledger"]["unexplained"], (held, memory)
+        assert not any("glibc" in owner["name"] for owner in said["unexplained_by"]), said["unexplained_by"]
+
+
+def advice_for_redis():
+    with servers.redis() as server:
+        page = residue.run("why", server.pid).stdout
+        assert "\nhelp: MALLOC_CONF=" in page and page.count("MALLOC_CONF=") == 1, page
+
+
+# What keeps memory of its own beside malloc, and what says which version it is.
+RUNTIMES = {
+    "CPython": ["python3", "-c", "import sys\nkeep = [str(i) for i in range(200000)]\n"
+                "print(sys.version.split()[0].rstrip('+'), flush=True)\nsys.stdin.read()"],
+    "Ruby": ["ruby", "-e", "keep = (0..200000).map(&:to_s)\nSTDOUT.puts RUBY_VERSION\nSTDOUT.flush\nSTDIN.read"],
+    "V8": ["node", "-e", "let keep = []; for (let i = 0; i < 200000; i++) keep.push('x' + i);\n"
+           "console.log(process.versions.v8); process.stdin.resume()"],
+    "PHP": ["php", "-n", "-r", "for ($i = 0; $i < 200000; $i++) $keep[] = \"x$i\"; echo explode('-', PHP_VERSION)[0], \"\\n\"; fgets(STDIN);"],
+    "LuaJIT": ["luajit", "-e", "keep = {} for i = 1, 200000 do keep[i] = 'x' .. i end "
+               "print(jit.version:match('LuaJIT (%S+)')) io.stdout:flush() io.read()"],
+    "Erlang": ["erl", "-noinput", "-eval", "K = lists:seq(1, 1000000), io:format(\"~s~n\", [erlang:system_info(otp_release)]), "
+               "receive stop -> K end."],
+}
+
+
+def runtime(name):
+    """Its own heap is named with its version, and glibc's malloc, which serves it, too, is decoded all the same."""
+    def test():
+        program, *rest = RUNTIMES[name]
+        path = shutil.which(program, path="/usr/bin:/usr/local/bin:" + os.environ.get("PATH", ""))
+        if not path:
+            raise tap.Skip(f"{program} is not installed")
+        process = start([path, *rest], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        version = read_line(process)
+        said = look(process.pid, name)
+        assert said["allocator"]["name"] == "glibc" and said["allocator"]["decoded"], said["allocator"]
+        assert said["ledger"]["heap.live"] > 0, said["ledger"]
+        assert bytes_of(said, name, version) > 2 << 20, said["unexplained_by"]
+    return f"{name} is recognised", test
+
+
+def built(compiler, *arguments, source, **more):
+    """A program made from one of this project's sources, running; the first line it said."""
+    path = shutil.which(compiler)
+    if not path:
+        raise tap.Skip(f"{compiler} is not installed")
+    with tempfile.TemporaryDirectory(prefix="residue-", dir="/tmp") as directory:
+        done = subprocess.run([path, *arguments, "-o", f"{directory}/victim", os.path.join(os.environ["SOURCE_ROOT"], source)],
+                              capture_output=True, text=True, check=False, env=clean_environment(**more))
+        assert done.returncode == 0, done.stderr
+        process = start([f"{directory}/victim"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        return process, read_line(process)
+
+
+def go():
+    """Without a libc, all memory comes from Go's runtime."""
+    process, line = built("go", "build", source="src/runtime/victim-go.go", GOFLAGS="", GO111MODULE="off", GOTOOLCHAIN="local",
+                          GOCACHE=os.path.join(os.environ["TEST_CACHE"], "go"))
+    said = look(process.pid, "go")
+    tap.equal("what serves it", allocator_of(said), line.replace("go", "Go ", 1).split(" X:", maxsplit=1)[0])
+    assert not said["allocator"]["decoded"], said["allocator"]
+    assert bytes_of(said, "Go", said["allocator"]["version"]) > 2 << 20, said["unexplained_by"]
+
+
+def musl():
+    process, _ = built("musl-gcc", "-D_GNU_SOURCE", source="src/runtime/victim.c")
+    said = look(process.pid, "musl")
+    tap.equal("its allocator", said["allocator"]["name"], "musl malloc")
+    assert bytes_of(said, "musl malloc", said["allocator"]["version"]) > 8 << 20, said["unexplained_by"]
+
+
+def static_musl():
+    """It does not tell whose it is; so nobody is named, least of all glibc."""
+    process, _ = built("musl-gcc", "-static", "-s", "-D_GNU_SOURCE", source="src/runtime/victim.c")
+    said = look(process.pid, "static musl")
+    tap.equal("its allocator", said["allocator"], {"name": None, "version": None, "decoded": False})
+    assert not said["unexplained_by"] and said["ledger"]["unexplained"] > 8 << 20, said
+    assert "allocator not recognised" in residue.run("why", process.pid).stdout
 
 
 SCRIPTS = {   # they keep some, drop some, say so, and wait
@@ -192,6 +294,8 @@ def whole_machine():
     assert exact > moving
 
 
-tap.run([("nginx", nginx), ("memcached", memcached), ("postgres", postgres), ("postgres at work", busy_postgres)]
+tap.run([("nginx", nginx), ("memcached", memcached), ("postgres", postgres), ("postgres at work", busy_postgres),
+         ("redis", redis), ("advice for redis", advice_for_redis), ("Go", go), ("musl", musl), ("static musl", static_musl)]
+        + [runtime(name) for name in RUNTIMES]
         + [interpreter(name) for name in SCRIPTS]
         + [("small programs", small_programs), ("every process of this machine", whole_machine)])
