@@ -66,6 +66,8 @@ struct heap_span {
     remote_addr chunk;    /* where its chunk begins: in an earlier window unless `head` */
     uint64_t chunk_bytes; /* of the whole chunk; 0 in a run */
     uint32_t chunks;      /* that begin in it: 0 or 1, or more in a run of live chunks */
+    uint32_t binned_chunks, fast_chunks;   /* in a run: small free chunks, each between two live ones; all of the run is */
+    uint64_t binned_bytes, fast_bytes;     /* resident then, and none of them holds a whole page */
     uint8_t state;        /* enum span_state */
     bool head, tail;
 };
@@ -153,7 +155,7 @@ struct heap {
  */
 struct span_sink {
     const struct span_sink_ops *ops;
-    bool takes_runs; /* neighbouring live chunks may come as one span; false: every chunk is a span of its own */
+    bool takes_runs; /* live chunks, and small free ones between them, may come as one span; false: each chunk on its own */
 };
 
 struct span_sink_ops {

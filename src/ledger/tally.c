@@ -166,8 +166,12 @@ static void count_span(struct arena_tally *tally, const struct heap_span *span)
 {
     switch (span->state) {
     case SPAN_LIVE:
-        tally->live_bytes += span->length;
+        tally->live_bytes += span->length - span->binned_bytes - span->fast_bytes;
         tally->live_blocks += span->chunks;
+        tally->free_bytes[SPAN_BIN] += span->binned_bytes;
+        tally->free_blocks[SPAN_BIN] += span->binned_chunks;
+        tally->free_bytes[SPAN_FASTBIN] += span->fast_bytes;
+        tally->free_blocks[SPAN_FASTBIN] += span->fast_chunks;
         break;
     case SPAN_TCACHE:
     case SPAN_FASTBIN:
@@ -199,6 +203,16 @@ static void add_run(struct tally_sink *sink, const struct page_window *window,
                     resident ? range_length(run) : window_resident_bytes(window, run));
 }
 
+/* The small free chunks among live ones, all of them resident: to their own accounts. */
+static void move_small_free(struct arena_tally *tally, const struct heap_span *span)
+{
+    tally->account[ACCOUNT_HEAP_LIVE] -= span->binned_bytes + span->fast_bytes;
+    tally->account[ACCOUNT_HEAP_PINNED] += span->binned_bytes;
+    tally->account[ACCOUNT_HEAP_CACHED] += span->fast_bytes;
+    tally->free_resident[SPAN_BIN] += span->binned_bytes;
+    tally->free_resident[SPAN_FASTBIN] += span->fast_bytes;
+}
+
 /* Neighbours of one state are summed up together: most spans are live ones behind live ones. */
 static int tally_take(struct span_sink *sink, const struct page_window *window,
                       const struct heap_span *spans, size_t count)
@@ -216,6 +230,8 @@ static int tally_take(struct span_sink *sink, const struct page_window *window,
 
         do {
             count_span(&tally->tally, &spans[i]);
+            if (first->state == SPAN_LIVE)
+                move_small_free(&tally->tally, &spans[i]);
             run.end += spans[i++].length;
         } while (i < count && spans[i].state == first->state && first->state != SPAN_BIN &&
                  first->state != SPAN_TOP);

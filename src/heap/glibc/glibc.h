@@ -63,14 +63,14 @@ static inline uint32_t field_u32(const uint8_t *bytes, size_t offset)
 }
 
 /*
- * A mixer for order-independent sums: two multisets of addresses with equal sums of this are equal, but for a
- * chance of 2^-64. (The finaliser of SplitMix64.)
+ * A mixer for order-independent sums: two multisets of addresses with equal sums of this are equal, but for a chance of
+ * about 2^-64. (Both halves of a 128-bit product, as in wyhash: one multiplication, as the walk needs three a free chunk.)
  */
 static inline uint64_t hash_address(uint64_t address)
 {
-    address = (address ^ (address >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    address = (address ^ (address >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return address ^ (address >> 31);
+    unsigned __int128 product = (unsigned __int128)(address ^ UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xd6e8feb86659fd93);
+
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
 /* The address of bin `index`'s header seen as a chunk (1..127). */

@@ -34,6 +34,7 @@ struct region_walk {
     struct span_sink *sink; /* forked from the caller's; holds what is confirmed */
     size_t first_job, job_count;
     struct list_sums sums;
+    struct heap_census census;
     int result;
     struct why why;
 };
@@ -166,6 +167,7 @@ static void confirm_region(struct walk *walk, struct region_walk *region)
             continue;
         arrived = job->part.end;
         add_sums(&region->sums, &job->part.sums);
+        census_add(&region->census, &job->part.census);
         region->result = region->sink->ops->join(region->sink, job->sink);
         job->sink = NULL;
     }
@@ -221,6 +223,7 @@ static int deliver_arena(struct walk *walk, uint32_t index, struct span_sink *si
             continue;
         if (r)
             continue;
+        census_add(&walk->glibc->heap.census, &region->census);
         r = sink->ops->join(sink, region->sink);
         region->sink = NULL;
     }

@@ -135,6 +135,13 @@ static int next_window(struct region_reader *reader, struct why *why)
     return r;
 }
 
+/* They count where they begin; a run's free chunks end before its first window does. */
+static void forget_chunks(struct heap_span *part)
+{
+    part->chunks = part->binned_chunks = part->fast_chunks = 0;
+    part->binned_bytes = part->fast_bytes = 0;
+}
+
 /* Cuts a span at window boundaries. */
 static int emit(struct region_reader *reader, struct heap_span whole, struct why *why)
 {
@@ -152,7 +159,8 @@ static int emit(struct region_reader *reader, struct heap_span whole, struct why
             return r;
         part.start = start;
         part.head = start == whole.start;
-        part.chunks = part.head ? whole.chunks : 0;
+        if (!part.head)
+            forget_chunks(&part);
         part.tail = end <= reader->window.range.end;
         part.length = (part.tail ? end : reader->window.range.end) - start;
         reader->batch[reader->batch_count++] = part;
@@ -174,11 +182,7 @@ int reader_emit_slow(struct region_reader *reader, remote_addr start, uint64_t b
                 why);
 }
 
-int reader_emit_run(struct region_reader *reader, remote_addr start, uint64_t bytes,
-                    uint32_t chunks, struct why *why)
+int reader_emit_run(struct region_reader *reader, const struct heap_span *run, struct why *why)
 {
-    return emit(
-        reader,
-        (struct heap_span){.start = start, .length = bytes, .chunks = chunks, .state = SPAN_LIVE},
-        why);
+    return emit(reader, *run, why);
 }

@@ -55,14 +55,15 @@ static inline int reader_emit(struct region_reader *reader, remote_addr start, u
     span->start = span->chunk = start;
     span->length = span->chunk_bytes = bytes;
     span->chunks = 1;
+    span->binned_chunks = span->fast_chunks = 0;
+    span->binned_bytes = span->fast_bytes = 0;
     span->state = (uint8_t)state;
     span->head = span->tail = true;
     return 0;
 }
 
-/* The same for `chunks` neighbouring live chunks at once; only for sinks that take runs. */
-int reader_emit_run(struct region_reader *reader, remote_addr start, uint64_t bytes, uint32_t chunks,
-                    struct why *why) must_check;
+/* The same for a run of live chunks with small free ones in between; only for sinks that take runs. */
+int reader_emit_run(struct region_reader *reader, const struct heap_span *run, struct why *why) must_check;
 int reader_flush(struct region_reader *reader, struct why *why) must_check;
 
 static inline bool slice_page_readable(const struct region_reader *reader, remote_addr address)

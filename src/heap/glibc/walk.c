@@ -5,35 +5,11 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "heap/glibc/reader.h"
-
-enum { FENCE_BYTES = 16, FASTBIN_CHUNK_MOST = 0xb0 };
-
-struct walker {
-    struct region_reader reader;
-    const struct glibc *glibc;
-    const struct heap_arena *arena;
-    struct part *part;
-    size_t mark; /* next mark at or above the cursor */
-    uint64_t leaf_index;
-    const uint8_t *leaf; /* of the fastbin set, for leaf_index */
-    struct why *why;
-};
+#include "heap/glibc/walker.h"
 
 static int torn(struct walker *walker, remote_addr chunk, const char *what)
 {
     return why_set(walker->why, OUTCOME_TORN, "the chunk at 0x%" PRIx64 " %s", chunk, what);
-}
-
-static bool in_fastbin(struct walker *walker, remote_addr chunk)
-{
-    uint64_t index = chunk / CHUNK_SET_LEAF_SPAN;
-
-    if (index != walker->leaf_index) {
-        walker->leaf_index = index;
-        walker->leaf = chunk_set_leaf(&walker->glibc->fastbin, chunk);
-    }
-    return walker->leaf && chunk_set_leaf_has(walker->leaf, chunk);
 }
 
 /* What the tcaches say of this chunk. A mark between two chunks means that a list points into the
@@ -61,7 +37,7 @@ static int state_in_use(struct walker *walker, remote_addr chunk, uint64_t bytes
     if (walker->mark < marks->count && marks->items[walker->mark].chunk <= chunk)
         return state_by_mark(walker, chunk, bytes, state);
     if (bytes <= FASTBIN_CHUNK_MOST && walker->glibc->fastbin.slot_count &&
-        in_fastbin(walker, chunk)) {
+        walker_in_fastbin(walker, chunk)) {
         *state = SPAN_FASTBIN;
         walker->part->sums.fastbin_count++;
         walker->part->sums.fastbin_addresses += hash_address(chunk);
@@ -112,6 +88,17 @@ static int check_size(struct walker *walker, const struct chunk_header *here)
     return 0;
 }
 
+static void count_chunk(struct walker *walker, remote_addr chunk, uint64_t bytes,
+                        enum span_state state)
+{
+    struct range range = {chunk, chunk + bytes};
+
+    if (state == SPAN_BIN || state == SPAN_TOP)
+        census_add_free(&walker->part->census, &walker->page_use, range);
+    else if (state == SPAN_LIVE)
+        census_add_in_use(&walker->part->census, &walker->page_use, range, bytes, 1);
+}
+
 /* The top or the end marker: the last chunk of the region. */
 static int walk_last(struct walker *walker, const struct chunk_header *here, enum span_state state,
                      uint64_t bytes)
@@ -119,6 +106,7 @@ static int walk_last(struct walker *walker, const struct chunk_header *here, enu
     if (here->address + bytes != walker->part->region->range.end)
         return torn(walker, here->address, "is the top and does not end where its region does");
     walker->part->end = walker->part->region->range.end;
+    count_chunk(walker, here->address, bytes, state);
     return reader_emit(&walker->reader, here->address, bytes, state, walker->why);
 }
 
@@ -143,69 +131,8 @@ static int walk_one(struct walker *walker, const struct chunk_header *here,
     if (state == SPAN_LIVE && here->bytes == CHUNK_MIN_BYTES && !(here->flags & CHUNK_NON_MAIN) &&
         is_end_marker(walker, next))
         state = SPAN_FENCE;
+    count_chunk(walker, here->address, here->bytes, state);
     return reader_emit(&walker->reader, here->address, here->bytes, state, walker->why);
-}
-
-/* Where a run of plain live chunks must end at the latest: at the next one that is anything else.
- */
-static remote_addr run_limit(const struct walker *walker)
-{
-    const struct chunk_marks *marks = &walker->glibc->marks;
-    remote_addr limit = walker->part->limit, top = walker->arena->top;
-
-    if (limit > walker->reader.slice_range.end)
-        limit = walker->reader.slice_range.end;
-    if (walker->mark < marks->count && marks->items[walker->mark].chunk < limit)
-        limit = marks->items[walker->mark].chunk;
-    return range_has(walker->part->region->range, top) && top < limit ? top : limit;
-}
-
-/* Whether a chunk in use needs a closer look: it may be free in a fastbin, or waste at the end of a
- * heap. */
-static bool may_not_be_live(struct walker *walker, remote_addr chunk, uint64_t size)
-{
-    uint64_t bytes = size & ~(uint64_t)CHUNK_FLAGS;
-
-    if (bytes > FASTBIN_CHUNK_MOST)
-        return false;
-    if (bytes == CHUNK_MIN_BYTES && !(size & CHUNK_NON_MAIN) &&
-        walker->part->region->kind == REGION_THREAD_HEAP)
-        return true;
-    return walker->glibc->fastbin.slot_count && in_fastbin(walker, chunk);
-}
-
-/*
- * The fast path: live chunks whose headers are all in the slice, told as one span. It ends before
- * the first chunk that is anything else, or wrong; that one is for walk_one to judge.
- */
-static int walk_live_run(struct walker *walker, struct chunk_header *here)
-{
-    const struct region_reader *reader = &walker->reader;
-    remote_addr base = reader->slice_range.start, end = reader->slice_range.end;
-    remote_addr chunk = here->address, limit = run_limit(walker);
-    uint64_t size = here->bytes | here->flags, start = chunk;
-    uint32_t chunks = 0;
-
-    while (chunk < limit && end - chunk > CHUNK_HEADER_BYTES) {
-        uint64_t bytes = size & ~(uint64_t)CHUNK_FLAGS, next_size;
-
-        if (bytes < CHUNK_MIN_BYTES || bytes % CHUNK_ALIGNMENT || size & CHUNK_MMAPPED ||
-            bytes > end - chunk - CHUNK_HEADER_BYTES)
-            break;
-        next_size = field_u64(reader->slice + (chunk + bytes - base), 8);
-        if (!(next_size & CHUNK_PREV_INUSE) || may_not_be_live(walker, chunk, size))
-            break;
-        chunk += bytes;
-        size = next_size;
-        chunks++;
-    }
-    if (chunks == 0)
-        return 0;
-    here->address = chunk;
-    here->prev_size = field_u64(reader->slice + (chunk - base), 0);
-    here->bytes = size & ~(uint64_t)CHUNK_FLAGS;
-    here->flags = (unsigned)(size & CHUNK_FLAGS);
-    return reader_emit_run(&walker->reader, start, chunk - start, chunks, walker->why);
 }
 
 static bool can_run(const struct walker *walker, const struct chunk_header *here)
@@ -224,7 +151,7 @@ static int walk_chunks(struct walker *walker, remote_addr from)
 
     while (r == 0 && here.address < part->limit) {
         if (can_run(walker, &here)) {
-            r = walk_live_run(walker, &here);
+            r = walker_take_run(walker, &here);
             if (r || here.address >= part->limit)
                 break;
         }
@@ -269,11 +196,13 @@ int glibc_walk_part(const struct heap_view *view, const struct glibc *glibc, str
     walker->leaf_index = UINT64_MAX;
     walker->mark = chunk_marks_first_at(&glibc->marks, part->begin);
     part->sums = (struct list_sums){0};
+    part->census = (struct heap_census){0};
     r = reader_open(&walker->reader, view, part->region, part->begin, sink, why);
     if (r == 0 && lead)
         r = reader_emit(&walker->reader, part->begin, lead, SPAN_METADATA, why);
     if (r == 0)
         r = walk_chunks(walker, part->begin + lead);
+    census_enter_page(&part->census, &walker->page_use, 0);
     if (r == 0)
         r = reader_flush(&walker->reader, why);
     if (r == 0 && walker->mark < glibc->marks.count &&

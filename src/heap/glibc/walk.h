@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "heap/glibc/census.h"
 #include "heap/glibc/glibc.h"
 
 /*
@@ -23,6 +24,7 @@ struct part {
     /* results */
     remote_addr end;         /* the first chunk at or above limit, or the region's end */
     struct list_sums sums;
+    struct heap_census census; /* pages that two parts share are counted in each for what it sees of them */
 };
 
 /*
