@@ -108,12 +108,12 @@ int owners_add(struct owners *owners, const struct owner *owner)
 }
 
 static int add(struct owners *owners, struct elf_image *image, const struct recognition *row,
-               bool exported)
+               bool linked_in)
 {
     struct owner owner = {.name = row->name,
                           .private_anonymous = row->private_anonymous,
                           .image = image->range,
-                          .exported = exported};
+                          .linked_in = linked_in};
 
     if (row->version)
         row->version(image, owner.version);
@@ -146,7 +146,7 @@ int owners_add_exported(struct owners *owners, struct elf_image *image,
 
     for (size_t i = 0; r == 0 && i < count; i++)
         if (exports(image, &table[i]))
-            r = add(owners, image, &table[i], true);
+            r = add(owners, image, &table[i], false);
     return r;
 }
 
@@ -193,7 +193,7 @@ int owners_add_linked_in(struct owners *owners, struct elf_image *image,
     r = elf_search_text(image, searches, count);
     for (size_t i = 0; r == 0 && i < count; i++)
         if (table[i].text && searches[i].found && !exports(image, &table[i]))
-            r = add(owners, image, &table[i], false);
+            r = add(owners, image, &table[i], true);
     return r < 0 ? r : 0;
 }
 

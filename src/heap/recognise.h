@@ -11,7 +11,7 @@ struct owner {
     char version[32];       /* "" when it cannot be known */
     bool private_anonymous; /* keeps a heap of its own in anonymous memory */
     struct range image;     /* where its code is */
-    bool exported;          /* known by its exported symbols; else linked in, and known by its constants */
+    bool linked_in;         /* known by its constants only: with no symbol, it may lie there unused */
 };
 
 /* Who serves malloc where glibc is mapped. */

@@ -148,6 +148,12 @@ static void test_only_one(void **state)
     attribute(&f);
     assert_int_equal(f.result.count, 1);
     check(&f, "jemalloc", "5.3.0", 64 * KIB, "nothing else");
+    assert_null(strstr(f.result.items[0].evidence, "constants"));
+
+    /* That it is only there by its constants is told. */
+    f.items[1].linked_in = true;
+    attribute(&f);
+    check(&f, "jemalloc", "5.3.0", 64 * KIB, "its constants are in the program");
     teardown(&f);
 }
 

@@ -11,6 +11,8 @@
 static const char by_name[] = "by the mapping's name";
 static const char by_refusal[] = "in a part of its heap that could not be walked";
 static const char by_exclusion[] = "nothing else recognised here keeps memory of its own";
+static const char by_exclusion_and_constants[] =
+    "its constants are in the program, and nothing else recognised here keeps memory of its own";
 static const char by_exclusion_of_others[] =
     "nothing but these is recognised here to keep memory of its own";
 
@@ -158,33 +160,51 @@ static bool is_repeated(const struct owners *owners, size_t index)
     return false;
 }
 
-static int add_rest(struct attribution *a, uint64_t bytes, unsigned against)
+/* Who may have the rest of a mapping. */
+struct heirs {
+    char names[sizeof((struct unexplained_owner *)0)->name]; /* joined */
+    const char *version;                                     /* of the last */
+    size_t count;
+    bool fit, linked_in;
+};
+
+static void add_heir(struct heirs *heirs, const char *name, const char *version)
 {
-    char names[sizeof a->result.items->name] = "";
-    const char *version = "";
-    size_t count = 0;
-    bool fits = true;
+    heirs->fit = heirs->fit && join(heirs->names, sizeof heirs->names, name);
+    heirs->version = version;
+    heirs->count++;
+}
 
-    for (size_t i = 0; fits && i < a->view->owners->count; i++) {
-        const struct owner *owner = &a->view->owners->items[i];
+static struct heirs find_heirs(const struct attribution *a, unsigned against)
+{
+    const struct owners *owners = a->view->owners;
+    struct heirs heirs = {.fit = true};
 
-        if (!owner->private_anonymous || is_repeated(a->view->owners, i) ||
+    for (size_t i = 0; i < owners->count; i++) {
+        const struct owner *owner = &owners->items[i];
+
+        if (!owner->private_anonymous || is_repeated(owners, i) ||
             is_excluded(a, owner->name, against))
             continue;
-        fits = join(names, sizeof names, owner->name);
-        version = version_of(a->view->owners, owner->name);
-        count++;
+        add_heir(&heirs, owner->name, version_of(owners, owner->name));
+        heirs.linked_in = owner->linked_in;
     }
     /* Where its heap was decoded, nothing of it is among the rest. */
-    if (!a->view->heap && a->view->owners->glibc >= GLIBC_MAYBE) {
-        fits = fits && join(names, sizeof names, "glibc");
-        version = glibc_version(a);
-        count++;
-    }
-    if (count == 0 || !fits)
+    if (!a->view->heap && owners->glibc >= GLIBC_MAYBE)
+        add_heir(&heirs, "glibc", glibc_version(a));
+    return heirs;
+}
+
+static int add_rest(struct attribution *a, uint64_t bytes, unsigned against)
+{
+    struct heirs heirs = find_heirs(a, against);
+
+    if (heirs.count == 0 || !heirs.fit)
         return 0;
-    return count == 1 ? add(a, names, version, bytes, by_exclusion)
-                      : add(a, names, "", bytes, by_exclusion_of_others);
+    if (heirs.count > 1)
+        return add(a, heirs.names, "", bytes, by_exclusion_of_others);
+    return add(a, heirs.names, heirs.version, bytes,
+               heirs.linked_in ? by_exclusion_and_constants : by_exclusion);
 }
 
 static int add_leftover(struct attribution *a, const struct leftover *leftover)

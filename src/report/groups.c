@@ -1,5 +1,7 @@
 #include "report/groups.h"
 
+#include <string.h>
+
 /* Saturating: no process has so much, but an explanation can say so. */
 static uint64_t sum(uint64_t a, uint64_t b)
 {
@@ -31,20 +33,33 @@ static void add_fixed(const struct explanation *e, uint64_t *rows)
 
 /* A row for each owner as long as there are rows; what has none is in the last. Returns the number
  * of rows. */
+/* The row of an owner whose bytes were told to be its in another way, too; or the next one. */
+static size_t row_of(const struct groups *groups, size_t count,
+                     const struct unexplained_owner *owner)
+{
+    for (size_t i = GROUP_FIXED; i < count; i++)
+        if (strcmp(groups->owners[i]->name, owner->name) == 0 &&
+            strcmp(groups->owners[i]->version, owner->version) == 0)
+            return i;
+    return count;
+}
+
 static size_t add_unexplained(const struct explanation *e, struct groups *groups, uint64_t *rows)
 {
     uint64_t rest = e->ledger.bytes[ACCOUNT_UNEXPLAINED];
     size_t count = GROUP_FIXED;
 
-    for (size_t i = 0; i < e->unexplained_by.count && count < GROUPS_MOST - 1; i++) {
+    for (size_t i = 0; i < e->unexplained_by.count; i++) {
         const struct unexplained_owner *owner = &e->unexplained_by.items[i];
-        uint64_t bytes = least(owner->bytes, rest);
+        size_t row = row_of(groups, count, owner);
+        uint64_t bytes = row < GROUPS_MOST - 1 ? least(owner->bytes, rest) : 0;
 
         if (bytes == 0)
             continue;
-        groups->owners[count] = owner;
-        rows[count++] = bytes;
+        groups->owners[row] = owner;
+        rows[row] += bytes;
         rest -= bytes;
+        count += row == count;
     }
     rows[count++] = rest;
     return count;
@@ -53,7 +68,7 @@ static size_t add_unexplained(const struct explanation *e, struct groups *groups
 struct groups groups_of(const struct explanation *explanation)
 {
     struct groups groups = {0};
-    uint64_t rows[GROUPS_MOST];
+    uint64_t rows[GROUPS_MOST] = {0};
     size_t count;
 
     add_fixed(explanation, rows);

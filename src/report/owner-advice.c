@@ -154,5 +154,11 @@ const struct advice *owner_advice_for(const struct explanation *explanation,
 
 bool owner_is_large(const struct explanation *explanation, const struct unexplained_owner *owner)
 {
-    return owner->bytes >= LEAST_BYTES && owner->bytes >= explanation->rss.rss_bytes / SHARE;
+    const struct unexplained_owners *owners = &explanation->unexplained_by;
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < owners->count; i++)
+        if (strcmp(owners->items[i].name, owner->name) == 0)
+            bytes += owners->items[i].bytes;
+    return bytes >= LEAST_BYTES && bytes >= explanation->rss.rss_bytes / SHARE;
 }

@@ -6,5 +6,5 @@
 /* NULL where nothing is known to help. */
 const struct advice *owner_advice_for(const struct explanation *explanation, const struct unexplained_owner *owner);
 
-/* Whether the owner holds enough of the process for advice to be worth a reader's time. */
+/* Whether who is named so holds enough of the process, in all, for advice to be worth a reader's time. */
 bool owner_is_large(const struct explanation *explanation, const struct unexplained_owner *owner);

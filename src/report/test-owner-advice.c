@@ -83,8 +83,8 @@ static void in_the_report(void **state)
     struct explanation e = opaque_explanation();
 
     (void)state;
-    add_owner(&e, "jemalloc", "5.3.0", 40 * MIB);
-    add_owner(&e, "jemalloc", "5.3.0", 20 * MIB);
+    add_owner(&e, "jemalloc", "5.3.0", 6 * MIB); /* little by itself, and much in all */
+    add_owner(&e, "jemalloc", "5.3.0", 54 * MIB);
     add_owner(&e, "PHP", "8.2.36", 10 * MIB);
     add_owner(&e, "Ruby", "3.1.2", 9 * MIB);
     auto_free char *text = text_of(&e, (struct report_style){.utf8 = true});
@@ -92,6 +92,7 @@ static void in_the_report(void **state)
     assert_int_equal(
         count_of(text, "help: MALLOC_CONF=background_thread:true,dirty_decay_ms:1000\n"), 1);
     assert_int_equal(count_of(text, "help: gc_mem_caches() "), 1);
+    assert_int_equal(count_of(text, "unexplained: jemalloc 5.3.0  60 MiB"), 1); /* one row */
     explanation_free(&e);
 }
 

@@ -245,11 +245,15 @@ static void owners_of_unexplained_memory_have_rows(void **state)
     lacks(text, "nobody");
     adds_up(text);
     e.unexplained_by.count = 0;
-    for (unsigned i = 0; i < 90; i++) /* more than the table has rows */
-        add_owner(&e, "crowd", "", MIB);
+    for (unsigned i = 0; i < 90; i++) { /* more than the table has rows */
+        char name[16];
+
+        snprintf(name, sizeof name, "crowd %u", i);
+        add_owner(&e, name, "", MIB);
+    }
     free(text);
     text = text_of(&e, plain);
-    has(text, "  unexplained         89 MiB");
+    has(text, "  unexplained           89 MiB");
     adds_up(text);
     explanation_free(&e);
 }

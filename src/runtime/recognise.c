@@ -202,7 +202,7 @@ static bool is_embedded(const struct owners *owners, const struct owner *allocat
     for (size_t i = 0; i < owners->count; i++)
         for (size_t k = 0; k < ROWS; k++)
             if (rows[k].embeds && strcmp(rows[k].embeds, allocator->name) == 0 &&
-                strcmp(rows[k].name, owners->items[i].name) == 0 && !allocator->exported &&
+                strcmp(rows[k].name, owners->items[i].name) == 0 && allocator->linked_in &&
                 owners->items[i].image.start == allocator->image.start)
                 return true;
     return false;

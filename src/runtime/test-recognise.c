@@ -103,7 +103,7 @@ static void test_linked_jemalloc(void **state)
     program_start(&program, (const char *[]){VICTIM_LINKED, NULL}, NULL);
     assert_int_equal(program.owners.count, 1);
     const struct owner *owner = program_owner(&program, "jemalloc");
-    assert_false(owner->exported);
+    assert_true(owner->linked_in);
     assert_true(owner->private_anonymous);
     assert_in_range(owner->version[0], '1', '9');
     assert_int_equal(program.owners.glibc, GLIBC_USED);
@@ -118,7 +118,7 @@ static void check_preloaded(const char *library, const char *name, const char *b
 
     program_start(&program, (const char *[]){VICTIM_MALLOC, NULL}, path);
     check_only(&program, name, before, end);
-    assert_true(program_owner(&program, name)->exported);
+    assert_false(program_owner(&program, name)->linked_in);
     assert_int_equal(program.owners.glibc, GLIBC_UNUSED);
     program_end(&program);
 }
@@ -241,7 +241,7 @@ static void test_embedded_engines(void **state)
     program_start(&program, (const char *[]){VICTIM_EMBEDDED, NULL}, NULL);
     assert_int_equal(program.owners.count, 2);
     assert_string_equal(program_owner(&program, "V8")->version, program.line);
-    assert_false(program_owner(&program, "V8")->exported);
+    assert_true(program_owner(&program, "V8")->linked_in);
     assert_string_equal(program_owner(&program, "JavaScriptCore")->version, "");
     assert_int_equal(program.owners.glibc, GLIBC_USED);
     program_end(&program);
