@@ -87,6 +87,35 @@ struct figure format_duration(uint64_t ns)
     return one_decimal(ns, NS_PER_S, "s");
 }
 
+/* "3 h 5 min": `value` in the smaller unit, of which `per` make the larger one. */
+static struct figure two_units(uint64_t value, uint64_t per, const char *large, const char *small)
+{
+    struct figure f;
+
+    if (value % per)
+        snprintf(f.text, sizeof f.text, "%" PRIu64 " %s %" PRIu64 " %s", value / per, large,
+                 value % per, small);
+    else
+        snprintf(f.text, sizeof f.text, "%" PRIu64 " %s", value / per, large);
+    return f;
+}
+
+struct figure format_interval(uint64_t ns)
+{
+    uint64_t seconds = ns / NS_PER_S, minutes = seconds / 60, hours = minutes / 60;
+    struct figure f;
+
+    if (seconds < 10)
+        return format_duration(ns);
+    if (seconds >= 2 * 24 * 3600)
+        return two_units(hours, 24, "days", "h");
+    if (minutes >= 2 * 60)
+        return two_units(minutes, 60, "h", "min");
+    snprintf(f.text, sizeof f.text, "%" PRIu64 " %s", seconds < 120 ? seconds : minutes,
+             seconds < 120 ? "s" : "min");
+    return f;
+}
+
 struct figure format_count(uint64_t count)
 {
     char digits[24];

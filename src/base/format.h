@@ -24,5 +24,8 @@ struct figure format_bytes_of(uint64_t part, uint64_t whole);
 /* "0 ms", "37 us", "0.6 ms", "4 ms", "1.2 s", "340 s". Below a tenth of a millisecond in microseconds. */
 struct figure format_duration(uint64_t ns);
 
+/* "0.4 s", "45 s", "12 min", "3 h 5 min", "3 days 2 h": rounded down, for the time between two looks. */
+struct figure format_interval(uint64_t ns);
+
 /* "1,024" */
 struct figure format_count(uint64_t count);

@@ -96,9 +96,33 @@ static void counts_have_thousands_separators(void **state)
     assert_string_equal(format_count(UINT64_MAX).text, "18,446,744,073,709,551,615");
 }
 
+static void intervals(void **state)
+{
+    static const struct {
+        uint64_t seconds;
+        const char *text;
+    } cases[] = {{0, "0 ms"},
+                 {4, "4 s"},
+                 {45, "45 s"},
+                 {119, "119 s"},
+                 {120, "2 min"},
+                 {7199, "119 min"},
+                 {7200, "2 h"},
+                 {3 * 3600 + 5 * 60 + 59, "3 h 5 min"},
+                 {48 * 3600 - 1, "47 h 59 min"},
+                 {48 * 3600, "2 days"},
+                 {74 * 3600, "3 days 2 h"},
+                 {UINT64_MAX / 1000000000, "213503 days 23 h"}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_string_equal(format_interval(cases[i].seconds * 1000000000).text, cases[i].text);
+    assert_string_equal(format_interval(400000000).text, "400 ms");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(intervals),
         cmocka_unit_test(bytes_below_a_kib_are_exact),
         cmocka_unit_test(whole_values_have_no_decimals),
         cmocka_unit_test(others_have_three_digits),

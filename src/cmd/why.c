@@ -45,14 +45,16 @@ struct report_style why_style(const struct why_options *options)
                                  .width = output_width()};
 }
 
-static int explain_here(const struct why_options *o, struct explanation *ret, struct why *why)
+int why_explain(const struct why_options *o, struct explanation *ret, struct why *why)
 {
     struct explain_options how = {
         .no_stop = o->no_stop, .scan_small = o->scan_small, .threads = o->threads};
     struct procfs procfs;
     sigset_t old;
-    int r = procfs_open(&procfs, "/", why);
+    int r = check_page_size(why);
 
+    if (r == 0)
+        r = procfs_open(&procfs, "/", why);
     if (r)
         return r;
     why_hold_job_control(&old);
@@ -76,9 +78,9 @@ int cmd_why(int argc, char **argv)
     int r;
 
     why_parse(argc, argv, &o);
-    r = check_page_size(&why);
-    if (r == 0)
-        r = explain_here(&o, &explanation, &why);
+    if (o.compare)
+        return why_compare(&o);
+    r = why_explain(&o, &explanation, &why);
     if (r)
         return cmd_fail("why", r, &why);
     r = report(&o, &explanation);

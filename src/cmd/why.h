@@ -12,6 +12,8 @@ struct why_options {
     bool all;            /* every process */
     const char *cgroup;  /* those of this cgroup, or NULL */
     unsigned top;        /* heaps to decode with either */
+    const char *compare; /* an earlier report, or NULL */
+    const char *later_file; /* with it: a later report instead of a process, or NULL */
     unsigned threads;    /* for walking heaps; 0: as explain likes */
     bool json, no_stop, scan_small, quiet;
     enum color_when color;
@@ -19,6 +21,12 @@ struct why_options {
 
 /* Parses, or exits with EXIT_CODE_USAGE. */
 void why_parse(int argc, char **argv, struct why_options *ret);
+
+/* Explains options->pid: as explain(), or refuses this machine. */
+int why_explain(const struct why_options *options, struct explanation *ret, struct why *why) must_check;
+
+/* why-compare.c: all of `residue why --compare`; an exit code. */
+int why_compare(const struct why_options *options);
 
 struct report_style why_style(const struct why_options *options);
 

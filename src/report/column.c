@@ -1,8 +1,12 @@
 #include "report/column.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
 
 __extension__ typedef unsigned __int128 wide;
 
@@ -69,6 +73,48 @@ struct column column_of(const uint64_t *bytes, size_t count)
     return column;
 }
 
+struct remainder {
+    wide lost;
+    size_t part;
+};
+
+/* The largest first; of those that are alike, the first. */
+static int by_remainder(const void *a, const void *b)
+{
+    const struct remainder *left = a, *right = b;
+
+    if (left->lost != right->lost)
+        return left->lost < right->lost ? 1 : -1;
+    return (left->part > right->part) - (left->part < right->part);
+}
+
+int column_of_many(const uint64_t *bytes, size_t count, struct column *ret, uint64_t *ret_steps)
+{
+    auto_free struct remainder *remainders = calloc(count + 1, sizeof *remainders);
+    struct column column = {0};
+    uint64_t missing;
+    wide total = 0;
+
+    if (!remainders)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        total += bytes[i];
+    choose_unit(&column, total);
+    missing = column.total_steps = rounded(total, scales[column.decimals], unit_bytes(&column));
+    for (size_t i = 0; i < count; i++) {
+        wide scaled = (wide)bytes[i] * scales[column.decimals];
+
+        ret_steps[i] = (uint64_t)(scaled / unit_bytes(&column));
+        remainders[i] = (struct remainder){scaled % unit_bytes(&column), i};
+        missing -= ret_steps[i];
+    }
+    qsort(remainders, count, sizeof *remainders, by_remainder);
+    for (size_t i = 0; i < missing; i++)
+        ret_steps[remainders[i].part]++;
+    *ret = column;
+    return 0;
+}
+
 static struct figure steps_figure(const struct column *column, const char *prefix, uint64_t steps)
 {
     unsigned scale = scales[column->decimals];
@@ -81,6 +127,11 @@ static struct figure steps_figure(const struct column *column, const char *prefi
         snprintf(f.text, sizeof f.text, "%s%" PRIu64 ".%0*" PRIu64 " %s", prefix, steps / scale,
                  (int)column->decimals, steps % scale, unit_names[column->unit]);
     return f;
+}
+
+const char *column_unit(const struct column *column)
+{
+    return unit_names[column->unit];
 }
 
 struct figure column_figure(const struct column *column, uint64_t steps)

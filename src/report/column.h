@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 
+#include "base/error.h"
 #include "base/format.h"
 
 enum { COLUMN_PARTS = 16 };
@@ -22,8 +23,15 @@ struct column {
 /* Lays out `count` parts (COLUMN_PARTS at most). The unit is that of format_bytes for their sum. */
 struct column column_of(const uint64_t *bytes, size_t count);
 
+/*
+ * The same for a column of any length: rounds `count` parts into `ret_steps`, each a step of the result, which has no
+ * parts of its own (count 0) and the total. 0 or -ENOMEM.
+ */
+int column_of_many(const uint64_t *bytes, size_t count, struct column *ret, uint64_t *ret_steps) must_check;
+
 /* "1044 MiB"; "<1 MiB" for what is there and rounds to nothing. */
 struct figure column_figure(const struct column *column, uint64_t steps);
+const char *column_unit(const struct column *column); /* "MiB" */
 struct figure column_part(const struct column *column, size_t part);
 
 /*

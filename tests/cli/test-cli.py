@@ -11,6 +11,7 @@ import re
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 from pathlib import Path
 
@@ -148,6 +149,65 @@ def quiet_is_one_line():
     assert result.returncode == 0 and re.fullmatch(r"RSS \d+ KiB: [^\n]+\.\n", result.stdout), result
 
 
+def report_of(pid, path):
+    path.write_text(run("why", "--json", pid).stdout, encoding="utf-8")
+    return path
+
+
+def reports_are_compared():
+    with tempfile.TemporaryDirectory() as directory, live_process() as pid:
+        old, new = (report_of(pid, Path(directory) / name) for name in ("old.json", "new.json"))
+        for arguments in (["why", "--compare", old, pid], ["why", pid, "--compare", old], [pid, f"--compare={old}"],
+                          ["why", "--compare", old, new], ["why", new, "--compare", old]):
+            text = run(*arguments)
+            assert text.returncode == 0 and text.stderr == "" and "\nRSS " in text.stdout, text
+            quiet = run(*arguments, "-q")
+            assert quiet.returncode == 0 and re.fullmatch(r"RSS [^\n]+\.\n", quiet.stdout), quiet
+            told = json.loads(run(*arguments, "--json").stdout)
+            assert told["format"] == "residue.why-compare/1" and told["relation"] == "same", told
+            rss = told["rss_bytes"]
+            assert rss["difference"] == rss["after"] - rss["before"], rss
+            assert sum(figure["difference"] for figure in told["ledger"].values()) == rss["difference"], told
+
+
+def comparisons_are_asked_for_rightly():
+    with tempfile.TemporaryDirectory() as directory, live_process() as pid:
+        old = report_of(pid, Path(directory) / "old.json")
+        misuse("why", "--compare", str(old), says="which process?")
+        misuse("why", "--compare", says="option '--compare' requires an argument")
+        misuse("why", "--compare", str(old), "--compare", str(old), pid, says="--compare takes one file")
+        misuse("why", "--compare", str(old), str(old), "--no-stop", says="--no-stop")
+        misuse("why", "--compare", str(old), pid, "2", says="'2' is one too many")
+        for arguments in (["--compare", "/nonexistent/x", pid], ["--compare", str(old), "/nonexistent/x"]):
+            misuse("why", *arguments, says="cannot open /nonexistent/x: No such file")
+        misuse("why", "--compare", directory, pid, says=f"cannot read {directory}: Is a directory")
+
+
+def hostile_reports_are_refused():
+    with tempfile.TemporaryDirectory() as directory, live_process() as pid:
+        old = report_of(pid, Path(directory) / "old.json")
+        text, bad = old.read_text(encoding="utf-8"), Path(directory) / "bad.json"
+        for content, says in (("", "line 1"), (text[:len(text) // 2], "line "), ("[" * 10 ** 6, "depth"),
+                              (" " * (17 << 20), "more than 16 MiB"), ("{}", "residue.why/1"),
+                              (text.replace('"heap.live"', '"heap.dead"'), "ledger.heap.live is missing"),
+                              (text.replace('"rss_bytes": ', '"rss_bytes": 1'), "the ledger adds up to"),
+                              (text.replace('"rss_bytes": ', '"rss_bytes": -'), "rss_bytes is negative"),
+                              (text.replace('"rss_bytes": ', '"rss_bytes": 99999999999999'), "too big integer")):
+            bad.write_text(content, encoding="utf-8")
+            for arguments in ([bad, pid], [old, bad]):
+                result = run("why", "--compare", *arguments)
+                assert result.returncode == NOT_POSSIBLE and result.stdout == "", result
+                assert result.stderr.count("\n") == 1 and f"{bad} is not a report" in result.stderr, result.stderr
+                assert says in result.stderr, f"{says!r} is not said: {result.stderr}"
+
+
+def vanished_processes_cannot_be_compared():
+    with tempfile.TemporaryDirectory() as directory, live_process() as pid:
+        old = report_of(pid, Path(directory) / "old.json")
+        result = run("why", "--compare", old, ended_pid())
+        assert result.returncode == NO_PROCESS and result.stderr.count("\n") == 1, result
+
+
 class Skip(Exception):
     """Cannot be tried here; the text says why."""
 
@@ -221,7 +281,9 @@ def promised_keys(test):
 
 def man_pages_name_every_json_key():
     with live_process() as pid:
-        keys = keys_of(json.loads(run("why", "--json", pid).stdout)) | promised_keys("test-json.c")
+        keys = keys_of(json.loads(run("why", "--json", pid).stdout))
+    for test in ("test-json.c", "test-compare.c"):
+        keys |= promised_keys(test)
     page = (ROOT / "man/residue-why.1.scd").read_text(encoding="utf-8")
     missing = [key for key in sorted(keys) if f"*{key}*" not in page and f"_{key}_" not in page]
     assert len(keys) > 60 and not missing, f"of {len(keys)} keys the man page lacks {missing}"
@@ -242,6 +304,10 @@ TESTS = [
     closed_output_is_no_success,
     json_is_one_object_that_adds_up,
     quiet_is_one_line,
+    reports_are_compared,
+    comparisons_are_asked_for_rightly,
+    hostile_reports_are_refused,
+    vanished_processes_cannot_be_compared,
     terminals_get_colour_characters_and_width,
     a_report_that_is_cut_short_is_no_success,
     man_pages_name_every_option,

@@ -32,7 +32,7 @@ long_options() {
     "$residue" "$@" --help | grep -oE '^ .*--[a-z][a-z-]*=?' | grep -oE -e '--[a-z-]+=?' | sort | paste -sd ' '
 }
 
-echo 1..11
+echo 1..13
 check "bash parses it" "" "$(bash -n "$script" 2>&1)"
 . "$script"
 check "it is registered" "complete -F _residue residue" "$(complete -p residue)"
@@ -44,5 +44,7 @@ check "options of why are the program's" "$(long_options why)" "$(complete_words
 check "a process id stands for why" "$(long_options why)" "$(complete_words 1 --)"
 check "colours, as one word" "--color=always --color=auto" "$(complete_words why --color=a)"
 check "colours, as bash breaks words" "always auto" "$(complete_words why --color = a)"
+check "files to compare with" "$2/meson.build" "$(complete_words why --compare "$2/meson.bui")"
+check "a report before the process" "$(long_options why)" "$(complete_words why --compare old.json --)"
 check "another's options are not offered" "" "$(complete_words nonsense --)"
 exit $((failures > 0))

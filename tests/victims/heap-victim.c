@@ -13,10 +13,12 @@
  * - go [RATE], stop: keep a filled heap busy, by RATE blocks a second or as fast as can be; OK
  * - probe: note from now on for how long it is kept from running; OK
  * - gap: the longest since the last gap; OK ns
+ * - take COUNT SIZE: allocate and fill as many blocks; OK
+ * - drop COUNT: free as many of them, the last first; OK
  * - quit
  *
- * No command changes the heap but trim and go, and none changes the resident set in other ways:
- * what they touch has been touched before, and they need no stdio.
+ * No command changes the heap but trim, go, take and drop, and none changes the resident set in
+ * other ways: what they touch has been touched before, and they need no stdio.
  */
 #include <fcntl.h>
 #include <link.h>
@@ -95,6 +97,33 @@ static int command_trim(const char *argument)
     return 0;
 }
 
+/* Nobody else's book. */
+enum { TAKEN = BOOKS - 1 };
+
+static int command_take(const char *argument)
+{
+    char *rest = NULL;
+    unsigned long count = strtoul(argument, &rest, 10), size = strtoul(rest, NULL, 10);
+
+    for (unsigned long i = 0; i < count; i++)
+        book_take(book_of(TAKEN), 0, size);
+    say("OK");
+    return 0;
+}
+
+static int command_drop(const char *argument)
+{
+    struct book *book = book_of(TAKEN);
+    unsigned long count = strtoul(argument, NULL, 10);
+
+    for (size_t i = book->count; i-- > 0 && count > 0;) {
+        count -= book->blocks[i].address != NULL;
+        book_drop(book, i);
+    }
+    say("OK");
+    return 0;
+}
+
 static int command_info(const char *argument)
 {
 #if __GLIBC_PREREQ(2, 33)
@@ -141,7 +170,8 @@ static const struct command {
     {"blocks", command_blocks}, {"check", command_check}, {"trim", command_trim},
     {"info", command_info},     {"rss", command_rss},     {"steps", command_steps},
     {"go", command_go},         {"stop", command_stop},   {"probe", command_probe},
-    {"gap", command_gap},       {"quit", command_quit},
+    {"gap", command_gap},       {"take", command_take},   {"drop", command_drop},
+    {"quit", command_quit},
 };
 
 static int run_command(char *words)
