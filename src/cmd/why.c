@@ -7,10 +7,11 @@
 #include <unistd.h>
 
 #include "base/range.h"
+#include "cmd/progress-line.h"
 #include "report/json.h"
 
 /* Everything that is read of a process counts in pages of 4 KiB. */
-static int check_page_size(struct why *why)
+int why_check_page_size(struct why *why)
 {
     long size = sysconf(_SC_PAGESIZE);
 
@@ -49,17 +50,22 @@ int why_explain(const struct why_options *o, struct explanation *ret, struct why
 {
     struct explain_options how = {
         .no_stop = o->no_stop, .scan_small = o->scan_small, .threads = o->threads};
+    struct progress_line line;
     struct procfs procfs;
     sigset_t old;
-    int r = check_page_size(why);
+    int r = why_check_page_size(why);
 
     if (r == 0)
         r = procfs_open(&procfs, "/", why);
     if (r)
         return r;
+    progress_line_begin(&line, !o->quiet);
+    progress_line_task(&line, "looking at process %d", o->pid);
+    how.progress = progress_line_interface(&line);
     why_hold_job_control(&old);
     r = explain(&procfs, o->pid, &how, ret, why);
     why_release_job_control(&old);
+    progress_line_end(&line);
     procfs_close(&procfs);
     return r;
 }
@@ -70,22 +76,28 @@ static int report(const struct why_options *o, const struct explanation *explana
                    : report_why_text(explanation, stdout, why_style(o));
 }
 
-int cmd_why(int argc, char **argv)
+static int why_one(const struct why_options *o)
 {
-    struct why_options o;
     struct explanation explanation;
     struct why why = {0};
     int r;
 
-    why_parse(argc, argv, &o);
-    if (o.compare)
-        return why_compare(&o);
-    r = why_explain(&o, &explanation, &why);
+    r = why_explain(o, &explanation, &why);
     if (r)
         return cmd_fail("why", r, &why);
-    r = report(&o, &explanation);
+    r = report(o, &explanation);
     explanation_free(&explanation);
     if (r && !ferror(stdout)) /* what cannot be written, main tells */
         return cmd_fail("why", r, &why);
     return exit_code_for(r);
+}
+
+int cmd_why(int argc, char **argv)
+{
+    struct why_options o;
+
+    why_parse(argc, argv, &o);
+    if (o.all || o.cgroup)
+        return why_all(&o);
+    return o.compare ? why_compare(&o) : why_one(&o);
 }

@@ -98,6 +98,42 @@ def bad_thread_counts_are_named():
     assert result.returncode == USAGE and "RESIDUE_THREADS" in result.stderr, result
 
 
+def all_and_cgroup_exclude_others():
+    misuse("why", "--all", "1", says="either process 1 or --all")
+    misuse("why", "1", "--cgroup=/", says="either process 1 or --cgroup")
+    misuse("why", "--all", "--cgroup=/", says="either --all or --cgroup")
+    misuse("why", "--all", "--compare=x", says="--compare is for one process")
+    misuse("why", "--top=3", "1", says="--top is for --all and --cgroup")
+    for text in ("x", "-1", "1x", "", "99999999999"):
+        misuse("why", "--all", f"--top={text}", says=f"--top takes a number, not '{text}'")
+
+
+def what_is_no_cgroup_is_said():
+    for path, code, says in (("relative", NOT_POSSIBLE, "no absolute path"), ("/usr/bin", NOT_POSSIBLE, "is no cgroup"),
+                             ("/no/such/cgroup", NO_PROCESS, "there is no cgroup")):
+        result = run("why", f"--cgroup={path}")
+        assert result.returncode == code and says in result.stderr, result
+        assert result.stderr.count("\n") == 1 and result.stdout == "", result
+
+
+def all_processes_are_told_without_a_stop():
+    """--top=0: nothing of this machine is looked into."""
+    with live_process() as pid:
+        result = run("why", "--all", "--top=0")
+        assert (result.returncode, result.stderr) == (0, ""), result
+        assert re.search(rf"^ +{pid}  sleep ", result.stdout, re.MULTILINE), result.stdout
+        assert "no process was paused" in result.stdout.replace("\n      ", " "), result.stdout
+        quiet = run("why", "--all", "--top=0", "-q")
+        with subprocess.Popen([RESIDUE, "why", "--all", "--top=0", "--json"], stdout=subprocess.PIPE) as child:
+            told = json.load(child.stdout)
+    assert re.fullmatch(r"RSS \S+ [KMG]iB in \d+ processes: no heap was looked into\.\n", quiet.stdout), quiet
+    assert told["format"] == "residue.why-all/1" and told["pauses"]["count"] == 0, told["pauses"]
+    row = next(process for process in told["processes"] if process["pid"] == int(pid))
+    assert row["comm"] == "sleep" and row["why"] is None and row["returnable_bytes"] is None, row
+    assert row["rss_bytes"] == row["anon_bytes"] + row["file_bytes"] + row["shmem_bytes"] > 0, row
+    assert child.pid not in [process["pid"] for process in told["processes"]], "it tells itself"
+
+
 def a_vanished_process_is_66():
     pid = ended_pid()
     for arguments in (["why", pid], [pid], [pid, "--json"], ["why", "--no-stop", pid]):
@@ -299,6 +335,9 @@ TESTS = [
     bad_process_ids_are_named,
     bad_colors_are_named,
     bad_thread_counts_are_named,
+    all_and_cgroup_exclude_others,
+    what_is_no_cgroup_is_said,
+    all_processes_are_told_without_a_stop,
     a_vanished_process_is_66,
     a_full_disk_is_no_success,
     closed_output_is_no_success,

@@ -29,10 +29,10 @@ complete_words() {
 }
 
 long_options() {
-    "$residue" "$@" --help | grep -oE '^ .*--[a-z][a-z-]*=?' | grep -oE -e '--[a-z-]+=?' | sort | paste -sd ' '
+    "$residue" "$@" --help | grep -oE '^ .*--[a-z][a-z-]*=?' | grep -oE -e '--[a-z-]+=?' | sort -u | paste -sd ' '
 }
 
-echo 1..13
+echo 1..15
 check "bash parses it" "" "$(bash -n "$script" 2>&1)"
 . "$script"
 check "it is registered" "complete -F _residue residue" "$(complete -p residue)"
@@ -46,5 +46,7 @@ check "colours, as one word" "--color=always --color=auto" "$(complete_words why
 check "colours, as bash breaks words" "always auto" "$(complete_words why --color = a)"
 check "files to compare with" "$2/meson.build" "$(complete_words why --compare "$2/meson.bui")"
 check "a report before the process" "$(long_options why)" "$(complete_words why --compare old.json --)"
+check "directories of cgroups, as one word" "--cgroup=/sys/fs/cgroup" "$(complete_words why --cgroup=/sys/fs/cgr)"
+check "directories of cgroups, as bash breaks words" "/sys/fs/cgroup" "$(complete_words why --cgroup = /sys/fs/cgr)"
 check "another's options are not offered" "" "$(complete_words nonsense --)"
 exit $((failures > 0))
