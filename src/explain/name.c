@@ -25,7 +25,7 @@ static int name_allocator(struct look *look, struct memory *memory, const struct
     int r = 0;
 
     if (!keep_only(look, everyone)) {
-        r = allocators_recognise(&look->images, memory, &owners);
+        r = allocators_recognise(&look->images, memory, (struct recognitions){0}, &owners);
         if (r == 0)
             keep_only(look, &owners);
     }

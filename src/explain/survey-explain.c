@@ -31,7 +31,7 @@ static int has_decoder(const struct procfs *procfs, pid_t pid, struct why *why)
         return r;
     r = elf_images_open(procfs, pid, &maps, NULL, &images, why);
     if (r == 0)
-        r = allocators_recognise(&images, NULL, &owners);
+        r = allocators_recognise(&images, NULL, (struct recognitions){0}, &owners);
     if (r == 0)
         r = judge(&owners, why);
     owners_free(&owners);
@@ -184,9 +184,10 @@ int survey_explain(const struct procfs *procfs, const struct survey_options *opt
     struct progress_so_far so_far = {0};
 
     sort(processes, by_anonymous);
-    /* That a heap cannot be decoded may turn out only once its process is stopped: some stops more are made for it. */
-    for (size_t i = 0; i < processes->count && so_far.decoded < options->top &&
-                       so_far.tried / 2 < options->top;
+    /* That a heap cannot be decoded may turn out only once its process is stopped: some stops more
+     * are made for it. */
+    for (size_t i = 0;
+         i < processes->count && so_far.decoded < options->top && so_far.tried / 2 < options->top;
          i++) {
         int r = consider(procfs, options, &processes->items[i], &so_far);
 

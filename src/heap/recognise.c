@@ -174,26 +174,34 @@ static bool begins_so(void *context, const char *string, const char *at)
     return at > string && at[-1] == row->text_first;
 }
 
-int owners_add_linked_in(struct owners *owners, struct elf_image *image,
-                         const struct recognition *table, size_t count)
+/* Those rows whose constants are worth looking for in `image`. */
+static void choose(struct elf_image *image, struct recognitions table,
+                   struct elf_text_search *searches, size_t *count)
+{
+    for (size_t i = 0; i < table.count && *count < ELF_TEXT_SEARCHES_MOST; i++) {
+        const struct recognition *row = &table.rows[i];
+
+        if (row->text && range_length(image->range) >= row->least_bytes && !exports(image, row))
+            searches[(*count)++] = (struct elf_text_search){
+                .needle = row->text, .accept = begins_so, .context = (void *)(uintptr_t)row};
+    }
+}
+
+/* One pass over the constants for both tables: they can be a hundred MiB. */
+static int add_linked_in(struct owners *owners, struct elf_image *image, struct recognitions others)
 {
     struct elf_text_search searches[ELF_TEXT_SEARCHES_MOST];
+    size_t count = 0;
     int r;
 
-    if (count > ELF_TEXT_SEARCHES_MOST)
-        return -EINVAL;
     if (!can_keep_a_heap(image) || is_libc_or_loader(image))
         return 0;
-    for (size_t i = 0; i < count; i++)
-        searches[i] =
-            (struct elf_text_search){.needle = table[i].text ? table[i].text : "",
-                                     .accept = begins_so,
-                                     .context = (void *)(uintptr_t)&table[i],
-                                     .found = !table[i].text || exports(image, &table[i])};
+    choose(image, others, searches, &count);
+    choose(image, (struct recognitions){rows, ROWS}, searches, &count);
     r = elf_search_text(image, searches, count);
     for (size_t i = 0; r == 0 && i < count; i++)
-        if (table[i].text && searches[i].found && !exports(image, &table[i]))
-            r = add(owners, image, &table[i], true);
+        if (searches[i].found)
+            r = add(owners, image, searches[i].context, true);
     return r < 0 ? r : 0;
 }
 
@@ -291,14 +299,15 @@ static enum glibc_use find_glibc_use(struct elf_images *images, struct memory *m
     return use;
 }
 
-int allocators_recognise(struct elf_images *images, struct memory *memory, struct owners *owners)
+int allocators_recognise(struct elf_images *images, struct memory *memory,
+                         struct recognitions others, struct owners *owners)
 {
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < images->count; i++) {
         r = owners_add_exported(owners, &images->items[i], rows, ROWS);
         if (r == 0)
-            r = owners_add_linked_in(owners, &images->items[i], rows, ROWS);
+            r = add_linked_in(owners, &images->items[i], others);
     }
     if (r == 0)
         owners->glibc = find_glibc_use(images, memory, owners);

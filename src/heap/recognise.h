@@ -38,25 +38,28 @@ struct recognition {
      */
     char text_first;
     const char *text;
+    uint64_t least_bytes; /* no image that is smaller has it linked in */
     /* Tells the version where the image does; `version` has room for 32 bytes. */
     void (*version)(struct elf_image *image, char *version);
     bool private_anonymous;
     const char *embeds; /* name of an allocator that it brings along: linked into the same image, it is part of it */
 };
 
-/* Adds what allocators are in `images`, and tells who serves glibc's malloc. `memory` may be NULL. 0 or negative errno. */
-int allocators_recognise(struct elf_images *images, struct memory *memory, struct owners *owners) must_check;
+struct recognitions {
+    const struct recognition *rows;
+    size_t count;
+};
+
+/*
+ * Adds what allocators are in `images`, and tells who serves glibc's malloc. `memory` may be NULL. Of `others` those are
+ * added, too, whose `text` is in an image that exports none of their symbols: what is linked in. 0 or negative errno.
+ */
+int allocators_recognise(struct elf_images *images, struct memory *memory, struct recognitions others,
+                         struct owners *owners) must_check;
 void owners_free(struct owners *owners);
 
 /* For other tables: adds the rows whose symbols `image` exports. 0 or -ENOMEM. */
 int owners_add_exported(struct owners *owners, struct elf_image *image, const struct recognition *rows, size_t count)
-    must_check;
-
-/*
- * The rows whose `text` `image` has among its constants while it exports none of their symbols: what is linked in.
- * ELF_TEXT_SEARCHES_MOST rows at most. 0 or negative errno.
- */
-int owners_add_linked_in(struct owners *owners, struct elf_image *image, const struct recognition *rows, size_t count)
     must_check;
 
 /* Adds one, unless it is there with this version. 0 or -ENOMEM. */

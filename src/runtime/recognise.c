@@ -126,6 +126,9 @@ static void version_of_boehm_gc(struct elf_image *image, char *version)
         snprintf(version, VERSION_BYTES, "%u.%u.%u", value >> 16, value >> 8 & 0xff, value & 0xff);
 }
 
+/* JavaScript engines are larger than that by far. */
+enum { ENGINE_BYTES = 8 << 20 };
+
 static const struct recognition rows[] = {
     {.name = "CPython",
      .symbols = {"Py_GetVersion"},
@@ -144,12 +147,14 @@ static const struct recognition rows[] = {
      .symbols = {"_ZN2v82V810GetVersionEv", "v8dbg_SmiTag"},
      .text_first = 'm',
      .text = "ax size of the old space (in M", /* flag-definitions.h */
+     .least_bytes = ENGINE_BYTES,
      .version = version_of_v8,
      .private_anonymous = true},
     {.name = "JavaScriptCore",
      .symbols = {"JSEvaluateScript", "jsc_context_new"},
      .text_first = 'J',
      .text = "SC::DFG::SpeculativeJIT::", /* in what its assertions say */
+     .least_bytes = ENGINE_BYTES,
      .private_anonymous = true},
     {.name = "Mono", .symbols = {"mono_gc_collect"}, .private_anonymous = true},
     {.name = ".NET",
@@ -174,8 +179,7 @@ static const struct recognition rows[] = {
      .private_anonymous = true},
 };
 
-/* The engines that are looked for by their constants are larger than that by far. */
-enum { ROWS = sizeof rows / sizeof *rows, LINKED_IN_LEAST = 8 << 20 };
+enum { ROWS = sizeof rows / sizeof *rows };
 
 static int add_go(struct owners *owners, struct elf_image *image)
 {
@@ -189,11 +193,7 @@ static int add_runtimes(struct owners *owners, struct elf_image *image)
     size_t before = owners->count;
     int r = owners_add_exported(owners, image, rows, ROWS);
 
-    if (r == 0 && owners->count == before)
-        r = add_go(owners, image);
-    if (r == 0 && owners->count == before && range_length(image->range) >= LINKED_IN_LEAST)
-        r = owners_add_linked_in(owners, image, rows, ROWS);
-    return r;
+    return r == 0 && owners->count == before ? add_go(owners, image) : r;
 }
 
 /* What a runtime brings along in its own image is the runtime's. */
@@ -211,7 +211,7 @@ static bool is_embedded(const struct owners *owners, const struct owner *allocat
 static int add_allocators(struct owners *owners, struct elf_images *images, struct memory *memory)
 {
     struct owners found = {0};
-    int r = allocators_recognise(images, memory, &found);
+    int r = allocators_recognise(images, memory, (struct recognitions){rows, ROWS}, &found);
 
     for (size_t i = 0; r == 0 && i < found.count; i++)
         if (!is_embedded(owners, &found.items[i]))
