@@ -5,18 +5,28 @@
 /* What a reader of content finds out, and the kernel's tables do not tell. */
 #define CONTENT_FLAGS (PAGE_UNREADABLE | PAGE_CONTENT_ZERO)
 
-static const struct fake_extent *find(const struct fake_memory *fake, remote_addr page,
-                                      size_t *ret_index)
+/* A run of pages that are all in one extent, or in none. */
+struct run {
+    const struct fake_extent *extent;
+    size_t index, pages;
+};
+
+static struct run run_at(const struct fake_memory *fake, remote_addr page, size_t most)
 {
+    struct run run = {.pages = most};
+
     for (size_t i = 0; i < fake->extent_count; i++) {
         const struct fake_extent *extent = &fake->extents[i];
+        uint64_t before = (extent->start - page) / PAGE_BYTES,
+                 inside = (page - extent->start) / PAGE_BYTES;
 
-        if (page < extent->start || (page - extent->start) / PAGE_BYTES >= extent->pages)
-            continue;
-        *ret_index = (page - extent->start) / PAGE_BYTES;
-        return extent;
+        if (page >= extent->start && inside < extent->pages)
+            return (struct run){extent, inside,
+                                extent->pages - inside < most ? extent->pages - inside : most};
+        if (page < extent->start && before < run.pages)
+            run.pages = before;
     }
-    return NULL;
+    return run;
 }
 
 static uint8_t true_flags(const struct fake_extent *extent, size_t index)
@@ -31,19 +41,18 @@ static int fake_page_flags(struct memory *memory, remote_addr start, size_t coun
 {
     struct fake_memory *fake = (struct fake_memory *)memory;
 
-    for (size_t i = 0; i < count; i++) {
-        size_t index = 0;
-        const struct fake_extent *extent = find(fake, start + i * PAGE_BYTES, &index);
+    for (size_t i = 0; i < count;) {
+        struct run run = run_at(fake, start + i * PAGE_BYTES, count - i);
 
-        ret_flags[i] = true_flags(extent, index) & (uint8_t)~CONTENT_FLAGS;
+        for (size_t k = 0; k < run.pages; k++, i++)
+            ret_flags[i] = true_flags(run.extent, run.index + k) & (uint8_t)~CONTENT_FLAGS;
     }
     return 0;
 }
 
-static void read_page(struct fake_memory *fake, remote_addr page, uint8_t *flags, void *buffer)
+static void read_page(struct fake_memory *fake, const struct fake_extent *extent, size_t index,
+                      uint8_t *flags, void *buffer)
 {
-    size_t index = 0;
-    const struct fake_extent *extent = find(fake, page, &index);
     uint8_t really = true_flags(extent, index);
 
     memset(buffer, 0, PAGE_BYTES);
@@ -62,9 +71,15 @@ static void read_page(struct fake_memory *fake, remote_addr page, uint8_t *flags
 static int fake_read_pages(struct memory *memory, remote_addr start, size_t count, uint8_t *flags,
                            void *buffer, struct why *why)
 {
-    for (size_t i = 0; i < count; i++)
-        read_page((struct fake_memory *)memory, start + i * PAGE_BYTES, &flags[i],
-                  (uint8_t *)buffer + i * PAGE_BYTES);
+    struct fake_memory *fake = (struct fake_memory *)memory;
+
+    for (size_t i = 0; i < count;) {
+        struct run run = run_at(fake, start + i * PAGE_BYTES, count - i);
+
+        for (size_t k = 0; k < run.pages; k++, i++)
+            read_page(fake, run.extent, run.index + k, &flags[i],
+                      (uint8_t *)buffer + i * PAGE_BYTES);
+    }
     return 0;
 }
 

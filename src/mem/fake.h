@@ -17,5 +17,5 @@ struct fake_memory {
     size_t reads_of_absent; /* how often somebody tried to read a page that is not present: must stay 0 */
 };
 
-/* `extents` stays the caller's and must outlive `ret`. */
+/* `extents` stays the caller's and must outlive `ret`; they do not overlap. */
 void fake_memory_init(struct fake_memory *ret, struct fake_extent *extents, size_t count);

@@ -41,3 +41,8 @@ done
 cp "$corpus/elf/gnu-hash" "$corpus/elf/vdso"
 printf '\2' | dd of="$corpus/elf/vdso" bs=1 seek=9 conv=notrunc status=none
 chmod a-x "$corpus"/elf/*
+
+# tests/fuzz/processes/NAME are captured with the libc that they are named for:
+#     gcc -O1 -pthread -o heap seeds/heap.c
+#     ./heap & build/tests/fuzz/fuzz-capture $! > processes/glibc-2.36-threads      (ninja -C build tests/fuzz/fuzz-capture)
+#     ./heap 1 & build/tests/fuzz/fuzz-capture $! > processes/glibc-2.36-single

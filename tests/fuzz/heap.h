@@ -1,0 +1,16 @@
+/* What heap.c and the mutator of its inputs share. */
+#pragma once
+
+#include <stdint.h>
+
+enum { FUZZ_PROCESSES = 5 };
+
+enum { HEAP_RUNNING = 1, HEAP_TWO_THREADS = 2 };
+
+struct heap_input { /* before the edits */
+    uint8_t process, edits;
+    uint8_t flags;
+    uint8_t fill_page;
+    uint8_t fill_offset; /* in chunks' alignments */
+    uint8_t unused[3];
+};
