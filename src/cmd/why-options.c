@@ -16,7 +16,8 @@ enum {
     OPTION_ALL,
     OPTION_CGROUP,
     OPTION_TOP,
-    OPTION_COMPARE
+    OPTION_COMPARE,
+    OPTION_ARENAS,
 };
 
 static const struct argp_option options[] = {
@@ -32,6 +33,8 @@ static const struct argp_option options[] = {
      "never pause the process; figures of a busy heap are then approximate or missing", 0},
     {"scan-small", OPTION_SCAN_SMALL, NULL, 0,
      "also look for zero pages among small pages: slower, and it marks them as referenced", 0},
+    {"arenas", OPTION_ARENAS, NULL, 0, "also tables of all arenas and of the largest size classes",
+     0},
     {"compare", OPTION_COMPARE, "FILE", 0,
      "tell what has changed since FILE, an earlier JSON report; a later one may take the place of "
      "PID",
@@ -72,6 +75,9 @@ static void check(const struct why_options *o, struct argp_state *state)
         usage_error(state, "--top is for --all and --cgroup");
     if (is_of_many(o) && o->compare)
         usage_error(state, "--compare is for one process, not for --all or --cgroup");
+    if (o->arenas && (o->compare || is_of_many(o)))
+        usage_error(state,
+                    "--arenas is for a look at one process, not for --compare, --all or --cgroup");
     if (o->later_file && (o->no_stop || o->scan_small))
         usage_error(state, "two files are compared without a look at any process: --no-stop "
                            "and --scan-small change nothing there");
@@ -101,6 +107,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
         return 0;
     case OPTION_SCAN_SMALL:
         o->scan_small = true;
+        return 0;
+    case OPTION_ARENAS:
+        o->arenas = true;
         return 0;
     case OPTION_COMPARE:
         if (o->compare)

@@ -43,6 +43,7 @@ struct report_style why_style(const struct why_options *options)
     return (struct report_style){.color = use_color(options->color),
                                  .utf8 = use_utf8(),
                                  .quiet = options->quiet,
+                                 .arenas = options->arenas,
                                  .width = output_width()};
 }
 

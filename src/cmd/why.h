@@ -17,6 +17,7 @@ struct why_options {
     const char *later_file; /* with it: a later report instead of a process, or NULL */
     unsigned threads;    /* for walking heaps; 0: as explain likes */
     bool json, no_stop, scan_small, quiet;
+    bool arenas;         /* tables of them, too */
     enum color_when color;
 };
 

@@ -190,10 +190,12 @@ struct changes changes_of(const uint64_t *before, const uint64_t *after, size_t 
 static struct figure figure_of(const struct changes *changes, const char *sign, uint64_t steps,
                                bool is_there)
 {
-    bool small = steps == 0 && is_there;
-    struct figure plain = column_figure(&changes->unit, small ? 1 : steps), f;
+    struct figure plain = column_figure(&changes->unit, steps ? steps : 1), f;
 
-    snprintf(f.text, sizeof f.text, "%s%s%.48s", sign, small ? "<" : "", plain.text);
+    if (is_there)
+        snprintf(f.text, sizeof f.text, "%s%s%.48s", sign, steps ? "" : "<", plain.text);
+    else
+        snprintf(f.text, sizeof f.text, "0 %s", column_unit(&changes->unit));
     return f;
 }
 

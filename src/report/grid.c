@@ -15,7 +15,12 @@ void grid_row(struct grid *grid)
     if (vector_reserve_one((void **)&grid->rows, grid->count, &grid->capacity, sizeof *grid->rows))
         grid->failed = true;
     else
-        grid->rows[grid->count++] = (struct grid_row){0};
+        grid->rows[grid->at = grid->count++] = (struct grid_row){0};
+}
+
+void grid_at(struct grid *grid, size_t row)
+{
+    grid->at = row;
 }
 
 /* Takes `text` over; NULL: there was no memory for it. */
@@ -27,9 +32,9 @@ static void put(struct grid *grid, size_t column, enum tone tone, char *text)
         free(text);
         return;
     }
-    free(grid->rows[grid->count - 1].cells[column]);
-    grid->rows[grid->count - 1].cells[column] = text;
-    grid->rows[grid->count - 1].tones[column] = tone;
+    free(grid->rows[grid->at].cells[column]);
+    grid->rows[grid->at].cells[column] = text;
+    grid->rows[grid->at].tones[column] = tone;
 }
 
 void grid_put(struct grid *grid, size_t column, enum tone tone, const char *format, ...)
@@ -142,23 +147,25 @@ static void print_row(const struct grid *grid, const struct layout *layout, cons
 static int print_left_out(const struct grid *grid, const struct layout *layout, struct page *page)
 {
     const char *between = "no room here for: ";
+    bool begun = false;
     int r = 0;
 
     for (size_t c = 0; r == 0 && c < grid->column_count; c++) {
         if (!layout->left_out[c])
             continue;
-        if (!page->paragraph)
+        if (!begun)
             r = page_begin(page);
+        begun = true;
         if (r == 0)
             fprintf(page->paragraph, "%s%s", between, grid->columns[c].title);
         between = ", ";
     }
-    if (r || !page->paragraph)
+    if (r || !begun)
         return r;
     return page_end(page, TONE_FAINT, "  ");
 }
 
-static void release(struct grid *grid)
+void grid_free(struct grid *grid)
 {
     for (size_t i = 0; i < grid->count; i++)
         for (size_t c = 0; c < GRID_COLUMNS; c++)
@@ -181,6 +188,6 @@ int grid_print(struct grid *grid, struct page *page)
             print_row(grid, &layout, page, i);
         r = print_left_out(grid, &layout, page);
     }
-    release(grid);
+    grid_free(grid);
     return r;
 }

@@ -24,15 +24,22 @@ struct grid {
     size_t column_count;
     struct grid_row *rows;
     size_t count, capacity;
+    size_t at; /* the row that is written to */
     bool failed;
 };
 
 /* Begins a row: what is put goes there. */
 void grid_row(struct grid *grid);
+
+/* Goes back to a row that is there: what is put goes there, until another begins. */
+void grid_at(struct grid *grid, size_t row);
+
 void grid_put(struct grid *grid, size_t column, enum tone tone, const char *format, ...) printf_like(4, 5);
 
 /* Foreign text, `most` columns of it. */
 void grid_put_name(struct grid *grid, size_t column, const char *text, size_t most, bool utf8);
+
+void grid_free(struct grid *grid);
 
 /* Prints and releases it; a last line tells what was left out. 0 or -ENOMEM. */
 int grid_print(struct grid *grid, struct page *page) must_check;

@@ -323,7 +323,8 @@ static int print_refusal(struct page *page, const struct heap_refusal *refusal)
 static int print_refusals(struct page *page)
 {
     const struct heap_refusals *refusals = &page->e->refusals;
-    size_t told = refusals->count > REFUSALS_TOLD ? REFUSALS_TOLD - 1 : refusals->count;
+    size_t told = refusals->count > REFUSALS_TOLD && !page->style.arenas ? REFUSALS_TOLD - 1
+                                                                         : refusals->count;
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < told; i++)

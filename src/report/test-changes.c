@@ -33,7 +33,7 @@ static void figures_are_as_wide_as_the_differences_need(void **state)
                  {1671 * MIB, 1883 * MIB, {"1671 MiB", "1883 MiB", "+212 MiB"}},
                  {1671 * MIB, 1683 * MIB, {"1671.0 MiB", "1683.0 MiB", "+12.0 MiB"}},
                  {1671 * MIB, 1671 * MIB, {"1671 MiB", "1671 MiB", "0 MiB"}},
-                 {UINT64_MAX, 0, {"16.0 EiB", "0.0 EiB", "-16.0 EiB"}}};
+                 {UINT64_MAX, 0, {"16.0 EiB", "0 EiB", "-16.0 EiB"}}};
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct changes changes = changes_of(&cases[i].before, &cases[i].after, 1);

@@ -115,9 +115,47 @@ static void parts_are_off_by_less_than_a_step(void **state)
     }
 }
 
+static void long_columns_add_up(void **state)
+{
+    enum { MANY = 1000 };
+    static uint64_t bytes[MANY], steps[MANY];
+    uint64_t seed = 3;
+
+    for (unsigned round = 0; round < 50; round++) {
+        uint64_t sum = 0, count = round * 20;
+        struct column column;
+
+        for (unsigned i = 0; i < count; i++) {
+            seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+            bytes[i] = seed >> (30 + seed % 34);
+        }
+        assert_int_equal(column_of_many(bytes, count, &column, steps), 0);
+        for (unsigned i = 0; i < count; i++) {
+            assert_true(bytes[i] || !steps[i]);
+            sum += steps[i];
+        }
+        assert_int_equal(sum, column.total_steps);
+    }
+}
+
+/* Of any length, as of a short one. */
+static void long_columns_are_like_short_ones(void **state)
+{
+    uint64_t bytes[] = {MIB * 1000 + MIB / 3, MIB * 1000 + MIB / 3, MIB * 1000 + MIB / 3 + 2, 0};
+    struct column column, expected = column_of(bytes, 4);
+    uint64_t steps[4];
+
+    assert_int_equal(column_of_many(bytes, 4, &column, steps), 0);
+    assert_memory_equal(steps, expected.steps, sizeof steps);
+    assert_int_equal(column.total_steps, expected.total_steps);
+    assert_string_equal(column_unit(&column), "MiB");
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(long_columns_add_up),
+        cmocka_unit_test(long_columns_are_like_short_ones),
         cmocka_unit_test(parts_add_up_where_rounding_alone_would_not),
         cmocka_unit_test(the_unit_is_that_of_the_total),
         cmocka_unit_test(what_rounds_to_nothing_is_not_told_as_nothing),

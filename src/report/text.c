@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/arenas.h"
 #include "report/foreign.h"
 #include "report/page.h"
 
@@ -156,7 +157,9 @@ static int make_label(struct page *page, size_t row, char **ret)
         fputs(owner->version[0] ? " " : "", page->paragraph);
         page_name(page, owner->version, OWNER_COLUMNS);
     }
-    if (fclose(page->paragraph)) {
+    r = fclose(page->paragraph);
+    page->paragraph = NULL;
+    if (r) {
         free(page->text);
         return -ENOMEM;
     }
@@ -233,6 +236,13 @@ static int print_table(struct page *page)
     return r;
 }
 
+static int print_heap(struct page *page)
+{
+    int r = page_arenas(page);
+
+    return r ? r : page_size_classes(page);
+}
+
 static int print_page(struct page *page)
 {
     int r;
@@ -246,6 +256,8 @@ static int print_page(struct page *page)
     if (r == 0)
         r = print_table(page);
     fputc('\n', page->out);
+    if (r == 0 && page->style.arenas)
+        r = print_heap(page);
     return r ? r : page_remarks(page);
 }
 

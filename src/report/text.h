@@ -9,6 +9,7 @@ struct report_style {
     bool color;     /* SGR escape sequences */
     bool utf8;      /* else nothing but ASCII is printed */
     bool quiet;     /* the headline only */
+    bool arenas;    /* tables of arenas and size classes, too, and all refusals */
     unsigned width; /* columns; 0: 80 */
 };
 

@@ -206,6 +206,16 @@ def reports_are_compared():
             assert sum(figure["difference"] for figure in told["ledger"].values()) == rss["difference"], told
 
 
+def arenas_are_a_table():
+    with live_process() as pid:
+        plain, tables = run("why", pid).stdout, run("why", "--arenas", pid).stdout
+        misuse("why", "--arenas", "--compare", "/nonexistent", pid, says="--arenas is for a look at one process")
+        misuse("why", "--arenas", "--all", says="--arenas is for a look at one process")
+    assert "returnable\n" not in plain and re.search(r"^  arena .* returnable", tables, re.MULTILINE), tables
+    assert re.search(r"^  0x[0-9a-f]+ main +", tables, re.MULTILINE), tables
+    assert re.search(r"^  all +", tables, re.MULTILINE), tables
+
+
 def comparisons_are_asked_for_rightly():
     with tempfile.TemporaryDirectory() as directory, live_process() as pid:
         old = report_of(pid, Path(directory) / "old.json")
@@ -343,6 +353,7 @@ TESTS = [
     closed_output_is_no_success,
     json_is_one_object_that_adds_up,
     quiet_is_one_line,
+    arenas_are_a_table,
     reports_are_compared,
     comparisons_are_asked_for_rightly,
     hostile_reports_are_refused,
