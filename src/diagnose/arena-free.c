@@ -16,15 +16,6 @@ static size_t arenas_in_use(const struct case_file *facts)
     return used;
 }
 
-static void explain_many(const struct case_file *facts, size_t arenas, struct finding *ret)
-{
-    snprintf(ret->because, sizeof ret->because,
-             "%zu arenas for %u CPU%s: free memory of one cannot serve another, and %s of whole "
-             "free pages lies inside "
-             "them, where free() does not give it back",
-             arenas, facts->cpus, facts->cpus == 1 ? "" : "s", format_bytes(ret->bytes).text);
-}
-
 static bool applies(const struct case_file *facts, struct finding *ret)
 {
     size_t arenas;
@@ -38,7 +29,10 @@ static bool applies(const struct case_file *facts, struct finding *ret)
     if (!is_worth_telling(facts, ret->bytes))
         return false;
     if (arenas > 1)
-        explain_many(facts, arenas, ret);
+        snprintf(ret->because, sizeof ret->because,
+                 "%s of whole free pages lies inside %zu arenas below blocks that are in use, "
+                 "where free() does not give it back; free memory of one arena serves no other",
+                 format_bytes(ret->bytes).text, arenas);
     else
         snprintf(ret->because, sizeof ret->because,
                  "%s of whole free pages lies inside the heap below blocks that are in use, where "

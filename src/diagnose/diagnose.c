@@ -5,20 +5,25 @@
 #include "diagnose/rules.h"
 
 const struct rule *const rules[] = {
-    &rule_dynamic_threshold,
-    &rule_arena_free,
-    &rule_arena_tops,
-    &rule_pinned,
-    &rule_zero_pages,
-    &rule_live,
-    NULL,
+    &rule_refused,     &rule_dynamic_threshold,
+    &rule_arena_free,  &rule_arena_tops,
+    &rule_many_arenas, &rule_thread_caches,
+    &rule_fastbins,    &rule_pinned,
+    &rule_zero_pages,  &rule_stale_stacks,
+    &rule_lazyfree,    &rule_swapped,
+    &rule_live,        NULL,
 };
+
+static bool goes_before(const struct finding *a, const struct finding *b)
+{
+    return a->first != b->first ? a->first : a->bytes > b->bytes;
+}
 
 /* The largest first; of equals, the one whose rule stands first. */
 static void insert_sorted(struct findings *findings)
 {
     for (size_t i = findings->count - 1;
-         i && findings->items[i].bytes > findings->items[i - 1].bytes; i--) {
+         i && goes_before(&findings->items[i], &findings->items[i - 1]); i--) {
         struct finding swap = findings->items[i];
 
         findings->items[i] = findings->items[i - 1];

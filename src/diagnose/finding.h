@@ -5,13 +5,15 @@
 
 #include "ledger/ledger.h"
 #include "ledger/tally.h"
+#include "ledger/unexplained.h"
 #include "predict/trim.h"
+#include "procfs/cpus.h"
 #include "procfs/thp.h"
 
 enum { FINDING_CURES = 3 };
 
 struct cure_prediction {
-    const char *name;       /* "free-pages", "malloc-trim", "zero-pages" */
+    const char *name;       /* "free-pages", "malloc-trim", "zero-pages", "stale-stacks" */
     uint64_t rss_bytes;     /* by which RSS would fall */
     uint64_t charge_bytes;  /* memory really freed */
     bool needs_restart;
@@ -19,8 +21,9 @@ struct cure_prediction {
 
 struct finding {
     const char *id;         /* static, stable: "glibc-dynamic-threshold" */
-    uint64_t bytes;         /* resident bytes that the mechanism holds; findings may overlap */
-    char because[400];      /* one or two sentences with figures in units */
+    uint64_t bytes;         /* resident bytes that the mechanism holds (of "free-in-swap": in swap); findings may overlap */
+    bool first;             /* to be told before the others, whatever its size */
+    char because[1200];     /* one or two sentences with figures in units */
     struct cure_prediction cures[FINDING_CURES];
     size_t cure_count;
 };
@@ -30,17 +33,43 @@ struct findings {
     size_t count, capacity;
 };
 
-/* What the rules look at. All borrowed; arenas, settings and tally are NULL when no heap was decoded. */
+/* Stacks of threads that have ended. */
+struct ended_stacks {
+    size_t count;
+    size_t not_joined;      /* of them: nobody has joined or detached the thread */
+    uint64_t stale_bytes;   /* of ACCOUNT_STACK_STALE */
+};
+
+/* Pages below the stack pointers that hold nothing else. */
+struct stale_pages {
+    uint64_t bytes, exclusive_bytes; /* resident; of them not shared with a fork */
+};
+
+/* What of the allocator's heap could not be believed. */
+struct refused_heap {
+    const char *what, *reason; /* of the first; NULL: nothing was refused */
+    size_t count;              /* how many such there are */
+    bool all;                  /* nothing of the heap is known */
+};
+
+/* What the rules look at. All borrowed; arenas, settings, tally, census and caches are NULL when no heap was decoded. */
 struct case_file {
     uint64_t rss_bytes;
     const struct ledger *ledger;
     const struct heap_arenas *arenas;
     const struct heap_settings *settings;
     const struct heap_tally *tally;
+    const struct heap_census *census; /* may be empty: not taken */
+    const struct heap_caches *caches;
     const struct trim_prediction *trim;
     bool main_top_trims;           /* malloc_trim can lower the break under the main arena's top */
+    struct refused_heap refused;
+    const struct unexplained_owners *unexplained_by;
+    struct ended_stacks ended;
+    struct stale_pages stale;
+    uint64_t lazyfree_bytes;
     const struct thp_settings *thp;
-    unsigned cpus;
+    const struct cpus *cpus;
 };
 
 struct rule {

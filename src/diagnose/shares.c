@@ -42,14 +42,26 @@ struct returnable_split split_large_returnable(const struct case_file *facts)
     return split;
 }
 
+void predict(struct finding *finding, const char *cure, uint64_t rss_bytes, uint64_t charge_bytes)
+{
+    finding->cures[finding->cure_count++] = (struct cure_prediction){
+        .name = cure, .rss_bytes = rss_bytes, .charge_bytes = charge_bytes};
+}
+
 void predict_both(struct finding *finding, struct returnable trimmed, struct returnable kept)
 {
     struct returnable all = returnable_sum(trimmed, kept);
 
-    finding->cures[finding->cure_count++] = (struct cure_prediction){
-        .name = "free-pages", .rss_bytes = all.bytes, .charge_bytes = all.bytes - all.shared_bytes};
-    finding->cures[finding->cure_count++] = (struct cure_prediction){
-        .name = "malloc-trim",
-        .rss_bytes = trimmed.bytes,
-        .charge_bytes = trimmed.bytes - trimmed.shared_bytes - trimmed.huge_part_bytes};
+    predict(finding, "free-pages", all.bytes, all.bytes - all.shared_bytes);
+    predict(finding, "malloc-trim", trimmed.bytes,
+            trimmed.bytes - trimmed.shared_bytes - trimmed.huge_part_bytes);
+}
+
+uint64_t free_resident(const struct arena_tally *tally)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < SPAN_STATES; i++)
+        bytes += tally->free_resident[i];
+    return bytes;
 }

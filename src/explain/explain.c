@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/format.h"
@@ -18,6 +17,8 @@ void explanation_free(struct explanation *explanation)
     free(explanation->unexplained_by.items);
     free(explanation->arenas.items);
     tally_close(&explanation->tally);
+    free(explanation->caches.items);
+    environment_free(&explanation->environment);
     free(explanation->findings.items);
     free(explanation->refusals.items);
     *explanation = (struct explanation){0};
@@ -92,6 +93,9 @@ static int describe(struct look *look, struct why *why)
     r = thp_settings_read(look->procfs, &out->thp);
     if (r)
         out->thp = (struct thp_settings){0};
+    r = cpus_read(look->procfs, look->pid, &out->cpus);
+    if (r)
+        return r;
     /* Costs a walk of the page tables, so it is never done while the process is stopped. */
     out->lazyfree_known = smaps_rollup_read(look->procfs, look->pid, &rollup, NULL) == 0;
     out->lazyfree_bytes = out->lazyfree_known ? rollup.lazyfree_bytes : 0;
@@ -115,6 +119,8 @@ static int take_heap(struct look *look)
     out->census = heap->census;
     out->arenas = heap->arenas;
     heap->arenas = (struct heap_arenas){0};
+    out->caches = heap->caches;
+    heap->caches = (struct heap_caches){0};
     out->trim_known = true;
     for (size_t i = 0; i < heap->regions.count; i++)
         out->trim_known &= !heap->regions.items[i].refused;
@@ -125,25 +131,6 @@ static int take_heap(struct look *look)
     for (size_t i = 0; i < heap->refusals.count; i++)
         look_refuse(look, &heap->refusals.items[i].reason, heap->refusals.items[i].what);
     return 0;
-}
-
-static int find_causes(struct look *look)
-{
-    struct explanation *out = look->out;
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    struct case_file facts = {
-        .rss_bytes = out->rss.rss_bytes,
-        .ledger = &out->ledger,
-        .arenas = out->decoded ? &out->arenas : NULL,
-        .settings = out->decoded ? &out->settings : NULL,
-        .tally = out->decoded ? &out->tally : NULL,
-        .trim = &out->trim,
-        .main_top_trims = look->main_top_trims,
-        .thp = &out->thp,
-        .cpus = cpus < 1 ? 1 : (unsigned)cpus,
-    };
-
-    return diagnose(&facts, &out->findings);
 }
 
 /* Without a long stop where that can be proven to make no difference, else inside one. */
@@ -168,7 +155,9 @@ static int examine(struct look *look, struct why *why)
         r = name_unexplained(look, why);
     if (r == 0)
         r = take_heap(look);
-    return r ? r : find_causes(look);
+    if (r == 0)
+        r = look_at_environment(look, why);
+    return r ? r : look_find_causes(look);
 }
 
 int explain(const struct procfs *procfs, pid_t pid, const struct explain_options *options,

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include "diagnose/environment.h"
 #include "diagnose/finding.h"
 #include "heap/heap.h"
 #include "ledger/ledger.h"
@@ -36,6 +37,7 @@ struct explanation {
     uint64_t lazyfree_bytes, heap_live_zero_bytes;
     struct cgroup_memory cgroup;
     struct thp_settings thp;
+    struct cpus cpus;
     uint64_t elapsed_ns;
     struct target_pauses pauses;
 
@@ -45,6 +47,10 @@ struct explanation {
     struct heap_tally tally;       /* tally.arenas[i] belongs to arenas.items[i] */
     struct heap_census census;     /* no blocks in it: was not taken */
     struct heap_settings settings;
+    struct heap_caches caches;     /* of the threads */
+    struct ended_stacks ended_stacks;
+    bool environment_known;
+    struct environment environment; /* settings it was started with */
     bool trim_known;
     struct trim_prediction trim;
     struct findings findings;

@@ -62,3 +62,9 @@ int name_unexplained(struct look *look, struct why *why) must_check;
 
 /* account.c: walks the heap and adds up the ledger; then what it adds up to is compared with the kernel. */
 int look_account(struct look *look, struct why *why) must_check;
+
+/* environment.c: the settings of malloc that the process was started with, and whether they are in force. */
+int look_at_environment(struct look *look, struct why *why) must_check;
+
+/* causes.c: puts what is known before the rules. */
+int look_find_causes(struct look *look) must_check;

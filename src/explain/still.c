@@ -26,8 +26,8 @@ static void take_back(struct look *look, size_t refusals)
     out->ledger = (struct ledger){{0}};
     out->trim = (struct trim_prediction){0};
     out->refusals.count = refusals;
-    look->pieces.count = 0;
-    look->pieces.unread_bytes = 0;
+    free(look->pieces.items);
+    look->pieces = (struct unexplained_pieces){0};
     look->read_still = false;
 }
 

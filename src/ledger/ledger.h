@@ -46,7 +46,9 @@ struct unexplained_piece {
 struct unexplained_pieces {
     struct unexplained_piece *items;
     size_t count, capacity;
-    uint64_t ended_stack_bytes; /* these are explained: of ACCOUNT_STACK_STALE, on stacks of threads that have ended */
+    /* These are explained: of ACCOUNT_STACK_STALE, on stacks of threads that have ended; whole pages; and of those, pages
+     * that no fork shares. */
+    uint64_t ended_stack_bytes, stale_page_bytes, stale_exclusive_bytes;
     uint64_t unread_bytes; /* mapped by huge pages and not tested for zeros: more than content_limit */
 };
 

@@ -59,17 +59,42 @@ static const struct thread_stack *stack_above(const struct thread_stacks *stacks
     return stacks && low < stacks->count ? &stacks->items[low] : NULL;
 }
 
-static void add_stack(struct pass *pass, const struct thread_stack *stack, struct range resident)
+/* Whole pages below the stack pointer, and which of them no fork shares. */
+static int count_stale_pages(struct pass *pass, struct range pages, struct why *why)
+{
+    uint8_t flags[BATCH_PAGES];
+
+    pages.end = align_down(pages.end, PAGE_BYTES);
+    while (pass->view->memory && pages.start < pages.end) {
+        size_t count = (size_t)(range_length(pages) >> PAGE_SHIFT);
+        int r;
+
+        if (count > BATCH_PAGES)
+            count = BATCH_PAGES;
+        r = memory_page_flags(pass->view->memory, pages.start, count, flags, why);
+        if (r)
+            return r;
+        for (size_t i = 0; i < count; i++)
+            if (flags[i] & PAGE_EXCLUSIVE)
+                pass->pieces->stale_exclusive_bytes += PAGE_BYTES;
+        pass->pieces->stale_page_bytes += count * PAGE_BYTES;
+        pages.start += count * PAGE_BYTES;
+    }
+    return 0;
+}
+
+static int add_stack(struct pass *pass, const struct thread_stack *stack, struct range resident,
+                     struct why *why)
 {
     remote_addr in_use_from = stack->ended       ? stack->sp
                               : stack->sp_inside ? stack->sp - RED_ZONE_BYTES
                                                  : stack->range.start;
     uint64_t stale = bytes_below(resident, in_use_from);
 
-    pass->pieces->ended_stack_bytes += stack->ended ? stale : 0;
-
     add(pass, ACCOUNT_STACK_STALE, stale);
     add(pass, ACCOUNT_STACK_USED, range_length(resident) - stale);
+    pass->pieces->ended_stack_bytes += stack->ended ? stale : 0;
+    return count_stale_pages(pass, (struct range){resident.start, resident.start + stale}, why);
 }
 
 static int add_unexplained(struct pass *pass, struct range where, uint64_t bytes)
@@ -160,7 +185,7 @@ static int add_anonymous(struct pass *pass, struct range pages, uint8_t flags, s
             add(pass, ACCOUNT_DATA, range_length(part));
         } else if (stack && stack->range.start <= part.start) {
             part.end = lower(part.end, stack->range.end);
-            add_stack(pass, stack, part);
+            r = add_stack(pass, stack, part, why);
         } else {
             part.end = stack ? lower(part.end, stack->range.start) : part.end;
             r = add_unclaimed(pass, part, flags, why);

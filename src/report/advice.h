@@ -8,5 +8,11 @@ struct advice {
     const char *effect;  /* what it does and what it costs, after `setting` */
 };
 
-/* NULL where no setting is known to help, or where it is set already. */
-const struct advice *advice_for(const struct explanation *explanation, const struct finding *finding);
+/* A setting that depends on the process is written here. */
+struct advice_text {
+    char text[60];
+};
+
+/* False where no setting is known to help, or where it is set already. `text` must live as long as *ret. */
+bool advice_for(const struct explanation *explanation, const struct finding *finding, struct advice_text *text,
+                struct advice *ret);

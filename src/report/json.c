@@ -174,6 +174,32 @@ static json_t *cures_array(const struct finding *finding)
     return array;
 }
 
+static json_t *cpus_object(const struct explanation *e)
+{
+    const struct cpus *cpus = &e->cpus;
+
+    return OBJECT({"online", json_amount_if(cpus->online > 0, cpus->online)},
+                  {"allowed", json_amount_if(cpus->allowed > 0, cpus->allowed)},
+                  {"quota_us", json_amount_if(cpus->period_us > 0, cpus->quota_us)},
+                  {"period_us", json_amount_if(cpus->period_us > 0, cpus->period_us)});
+}
+
+static json_t *environment_item(const struct explanation *e, size_t index)
+{
+    const struct environment_setting *setting = &e->environment.items[index];
+
+    return OBJECT({"name", json_text(setting->name)}, {"value", json_text(setting->value)},
+                  {"in_force", setting->in_force == IN_FORCE_UNKNOWN
+                                   ? json_null()
+                                   : json_boolean(setting->in_force == IN_FORCE_YES)},
+                  {"reason", json_text(setting->reason)});
+}
+
+static json_t *environment_array(const struct explanation *e)
+{
+    return e->environment_known ? array_of(e, e->environment.count, environment_item) : json_null();
+}
+
 static json_t *finding_object(const struct explanation *e, size_t index)
 {
     const struct finding *finding = &e->findings.items[index];
@@ -216,7 +242,8 @@ json_t *why_object(const struct explanation *e)
         {"pinned_pages", json_amount_if(census_is_taken(&e->census), e->census.pinned_pages)},
         {"pinning_bytes", json_amount_if(census_is_taken(&e->census), e->census.pinning_bytes)},
         {"trim_would_return_bytes", json_amount_if(e->trim_known, e->trim.rss_bytes)},
-        {"settings", settings_object(e)},
+        {"settings", settings_object(e)}, {"cpus", cpus_object(e)},
+        {"environment", environment_array(e)},
         {"findings", array_of(e, e->findings.count, finding_object)},
         {"refusals", array_of(e, e->refusals.count, refusal_object)});
 }

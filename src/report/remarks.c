@@ -5,7 +5,7 @@
 #include "report/owner-advice.h"
 #include "report/page.h"
 
-enum { REFUSALS_TOLD = 8, PAGE_TABLE_SHARE = 20, OWNERS_ADVISED = 3 };
+enum { REFUSALS_TOLD = 8, PAGE_TABLE_SHARE = 20, OWNERS_ADVISED = 3, SETTING_COLUMNS = 60 };
 
 /* Less than this is not worth anybody's time, as in the rules; the table has it all the same. */
 enum { LEAST_TOTAL = 1 << 20, TOTAL_SHARE = 50 };
@@ -21,6 +21,7 @@ static const char *cure_phrase(const char *name)
         {"free-pages", "giving free pages back"},
         {"zero-pages", "giving pages of zeros back"},
         {"malloc-trim", "malloc_trim(0)"},
+        {"stale-stacks", "giving stale stack pages back"},
     };
 
     for (size_t i = 0; i < sizeof phrases / sizeof phrases[0]; i++)
@@ -107,10 +108,14 @@ static int print_advice(struct page *page, const struct advice *advice)
     return page_end(page, TONE_GOOD, HELP);
 }
 
-static bool was_advised(const struct explanation *e, size_t index)
+static bool was_advised(const struct explanation *e, size_t index, const struct advice *advice)
 {
+    struct advice_text text;
+    struct advice before;
+
     for (size_t i = 0; i < index; i++)
-        if (advice_for(e, &e->findings.items[i]) == advice_for(e, &e->findings.items[index]))
+        if (advice_for(e, &e->findings.items[i], &text, &before) &&
+            strcmp(before.setting, advice->setting) == 0)
             return true;
     return false;
 }
@@ -118,13 +123,41 @@ static bool was_advised(const struct explanation *e, size_t index)
 static int print_finding(struct page *page, size_t index)
 {
     const struct finding *finding = &page->e->findings.items[index];
-    const struct advice *advice = advice_for(page->e, finding);
-    int r = page_foreign(page, TONE_CAUSE, WHY, finding->because);
+    struct advice_text text;
+    struct advice advice;
+    int r = page_foreign(page, finding->first ? TONE_DOUBT : TONE_CAUSE, WHY, finding->because);
 
     if (r == 0)
         r = print_cures(page, finding);
-    if (r == 0 && advice && !was_advised(page->e, index))
-        r = print_advice(page, advice);
+    if (r == 0 && advice_for(page->e, finding, &text, &advice) &&
+        !was_advised(page->e, index, &advice))
+        r = print_advice(page, &advice);
+    return r;
+}
+
+/* A setting that does nothing is as good as one that was forgotten. */
+static int print_setting(struct page *page, const struct environment_setting *setting)
+{
+    int r = page_begin(page);
+
+    if (r)
+        return r;
+    page_name(page, setting->name, WHOLE_TEXT);
+    fputc('=', page->paragraph);
+    page_name(page, setting->value, SETTING_COLUMNS);
+    fputs(" is in the environment and not in force: ", page->paragraph);
+    page_name(page, setting->reason, WHOLE_TEXT);
+    return page_end(page, TONE_DOUBT, NOTE);
+}
+
+static int print_settings(struct page *page)
+{
+    const struct environment *environment = &page->e->environment;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < environment->count; i++)
+        if (environment->items[i].in_force == IN_FORCE_NO)
+            r = print_setting(page, &environment->items[i]);
     return r;
 }
 
@@ -276,11 +309,19 @@ static int print_beside(struct page *page)
     return page_end(page, TONE_FAINT, NOTE);
 }
 
+static bool is_found(const struct page *page, const char *id)
+{
+    for (size_t i = 0; i < page->e->findings.count; i++)
+        if (strcmp(page->e->findings.items[i].id, id) == 0)
+            return true;
+    return false;
+}
+
 static int print_lazyfree(struct page *page)
 {
     int r;
 
-    if (!page->e->lazyfree_known || page->e->lazyfree_bytes == 0)
+    if (!page->e->lazyfree_known || page->e->lazyfree_bytes == 0 || is_found(page, "lazily-freed"))
         return 0;
     r = page_begin(page);
     if (r)
@@ -342,8 +383,8 @@ static int print_refusals(struct page *page)
 int page_remarks(struct page *page)
 {
     static int (*const remarks[])(struct page *) = {
-        print_total,    print_owner_advice, print_refusals, print_difference,
-        print_lazyfree, print_beside,       print_cost};
+        print_total,      print_owner_advice, print_settings, print_refusals,
+        print_difference, print_lazyfree,     print_beside,   print_cost};
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < page->e->findings.count; i++)

@@ -60,6 +60,17 @@ void add_refusal(struct explanation *e, const char *what, const char *reason)
     assert_int_equal(vector_push(&e->refusals, refusal), 0);
 }
 
+void add_setting(struct explanation *e, const char *name, const char *value, enum in_force in_force,
+                 const char *reason)
+{
+    struct environment_setting setting = {.value = strdup(value), .in_force = in_force};
+
+    snprintf(setting.name, sizeof setting.name, "%s", name);
+    snprintf(setting.reason, sizeof setting.reason, "%s", reason);
+    assert_int_equal(vector_push(&e->environment, setting), 0);
+    e->environment_known = true;
+}
+
 struct explanation typical_explanation(void)
 {
     struct explanation e = {
@@ -85,6 +96,7 @@ struct explanation typical_explanation(void)
                    .room_known = true,
                    .charge_known = true},
         .thp = {.enabled = "madvise", .max_ptes_none = 511, .khugepaged_known = true},
+        .cpus = {.online = 8, .allowed = 8, .quota_us = 150000, .period_us = 100000},
         .elapsed_ns = 31000000,
         .pauses = {.count = 1, .total_ns = 4000000, .longest_ns = 4000000},
         .ledger.bytes = {[ACCOUNT_CODE] = 18 * MIB,
@@ -127,6 +139,7 @@ struct explanation typical_explanation(void)
                           "freeing a large block raised the threshold");
     add_cure(finding, "free-pages", 900 * MIB, 900 * MIB);
     add_cure(finding, "malloc-trim", 600 * MIB, 7 * MIB);
+    add_setting(&e, "MALLOC_ARENA_TEST", "8", IN_FORCE_YES, "");
     e.census.classes[census_class_of(48)] =
         (struct census_class){.blocks = 60000, .bytes = 60000 * 48, .pinned_pages = 20000};
     e.census.classes[census_class_of(8192)] =

@@ -21,6 +21,7 @@ void add_owner(struct explanation *e, const char *name, const char *version, uin
 void add_arena(struct explanation *e, struct heap_arena arena, struct arena_tally tally);
 struct finding *add_finding(struct explanation *e, const char *id, uint64_t bytes, const char *because);
 void add_cure(struct finding *finding, const char *name, uint64_t rss_bytes, uint64_t charge_bytes);
+void add_setting(struct explanation *e, const char *name, const char *value, enum in_force in_force, const char *reason);
 void add_refusal(struct explanation *e, const char *what, const char *reason);
 
 /* What the reports print, in fresh memory. */

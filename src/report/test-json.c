@@ -45,6 +45,8 @@ static const char contract[] =
     "'pinned_pages': 0, 'pinning_bytes': 0, 'trim_would_return_bytes': 0,"
     "  'settings': { 'mmap_threshold': 0, 'trim_threshold': 0, 'dynamic_threshold': true, "
     "'arena_max': 0, 'thp': '' },"
+    "  'cpus': { 'online': 0, 'allowed': 0, 'quota_us': 0, 'period_us': 0 },"
+    "  'environment': [ { 'name': '', 'value': '', 'in_force': false, 'reason': '' } ],"
     "  'findings': [ { 'id': '', 'bytes': 0, 'because': '',"
     "                  'cures': [ { 'name': '', 'predicted_rss_bytes': 0, "
     "'predicted_charge_bytes': 0,"
@@ -267,6 +269,36 @@ static void any_ledger_adds_up_to_the_resident_set(void **state)
 }
 
 /* A threshold of "never" is the largest number there is, and readers have 63 bits. */
+static void settings_are_told(void **state)
+{
+    struct explanation e = typical_explanation();
+    json_t *json, *list, *item;
+
+    add_setting(&e, "MALLOC_PERTURB_", "\x1b[2J\xff", IN_FORCE_UNKNOWN, "cannot be told");
+    add_setting(&e, "glibc.malloc.x", "", IN_FORCE_NO, "this glibc has no such tunable");
+    json = told(&e);
+    list = json_object_get(json, "environment");
+    assert_int_equal(json_array_size(list), 3);
+    item = json_array_get(list, 0);
+    assert_true(json_is_true(json_object_get(item, "in_force")));
+    assert_string_equal(string_at(item, "reason"), "");
+    item = json_array_get(list, 1);
+    assert_true(null_at(item, NULL, "in_force"));
+    assert_string_equal(string_at(item, "value"), "\x1b[2J\\xff");
+    item = json_array_get(list, 2);
+    assert_true(json_is_false(json_object_get(item, "in_force")));
+    assert_string_equal(string_at(item, "reason"), "this glibc has no such tunable");
+    assert_int_equal(integer_at(json, "cpus", "quota_us"), 150000);
+    json_decref(json);
+    explanation_free(&e);
+    e = opaque_explanation();
+    json = told(&e);
+    assert_true(null_at(json, NULL, "environment"));
+    assert_true(null_at(json, "cpus", "period_us"));
+    json_decref(json);
+    explanation_free(&e);
+}
+
 static void huge_numbers_stay_readable_integers(void **state)
 {
     struct explanation e = typical_explanation();
@@ -344,6 +376,7 @@ int main(void)
         cmocka_unit_test(size_classes_that_hold_anything_are_told),
         cmocka_unit_test(no_limit_is_null),
         cmocka_unit_test(any_ledger_adds_up_to_the_resident_set),
+        cmocka_unit_test(settings_are_told),
         cmocka_unit_test(huge_numbers_stay_readable_integers),
         cmocka_unit_test(hostile_names_are_valid_json),
         cmocka_unit_test(many_arenas_are_all_told),
