@@ -84,10 +84,20 @@ static int explain_one(const struct procfs *procfs, const struct survey_options 
     return 0;
 }
 
+static void add_amounts(struct survey_amounts *sum, const struct survey_amounts *amounts)
+{
+    sum->rss_bytes += amounts->rss_bytes;
+    sum->anon_bytes += amounts->anon_bytes;
+    sum->file_bytes += amounts->file_bytes;
+    sum->shmem_bytes += amounts->shmem_bytes;
+    sum->swap_bytes += amounts->swap_bytes;
+}
+
 static void add_to_sums(struct survey *survey, const struct survey_process *process)
 {
     const struct explanation *e = process->explanation;
 
+    add_amounts(&survey->sum, &process->amounts);
     if (!e)
         return;
     survey->explained++;

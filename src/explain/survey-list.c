@@ -20,15 +20,6 @@ struct listing {
     uid_t uid;
 };
 
-static void add_amounts(struct survey_amounts *sum, const struct survey_amounts *amounts)
-{
-    sum->rss_bytes += amounts->rss_bytes;
-    sum->anon_bytes += amounts->anon_bytes;
-    sum->file_bytes += amounts->file_bytes;
-    sum->shmem_bytes += amounts->shmem_bytes;
-    sum->swap_bytes += amounts->swap_bytes;
-}
-
 static int add_unread(struct survey *survey, const char *who, const char *reason, size_t count,
                       uint64_t rss_bytes)
 {
@@ -297,9 +288,5 @@ int survey_list(const struct procfs *procfs, const struct survey_options *option
             r = look_at(&listing, pids[i]);
     if (r == 0 && options->compare)
         r = tell_each_memory_once(&survey->processes, options->compare);
-    if (r)
-        return r;
-    for (size_t i = 0; i < survey->processes.count; i++)
-        add_amounts(&survey->sum, &survey->processes.items[i].amounts);
-    return check_any(survey, why);
+    return r ? r : check_any(survey, why);
 }

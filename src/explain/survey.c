@@ -50,7 +50,9 @@ static int find_cgroup(const struct procfs *procfs, const char *name, struct sur
     survey->of_cgroup = true;
     if (r == 0)
         r = cgroup_usage_read(procfs, &survey->place, &survey->usage, why);
-    survey->unmapped_bytes = cgroup_unmapped_bytes(&survey->usage);
+    survey->unmapped_bytes =
+        cgroup_unmapped_file_bytes(&survey->usage) + survey->usage.kernel_bytes;
+    survey->unnamed_bytes = cgroup_unnamed_bytes(&survey->usage);
     survey->charge_is_ancestors =
         survey->usage.memory.charge_known &&
         strcmp(survey->usage.memory.charge_path, survey->place.directory) != 0;

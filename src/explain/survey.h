@@ -56,7 +56,8 @@ struct survey {
     bool of_cgroup;                   /* only then, the following */
     struct named_cgroup place;
     struct cgroup_usage usage;
-    uint64_t unmapped_bytes;          /* of the charge: in nobody's RSS */
+    uint64_t unmapped_bytes;          /* of the charge, in nobody's RSS: files and shared memory that is not mapped, the kernel's own */
+    uint64_t unnamed_bytes;           /* of the charge: the kernel's statistics do not name it */
     bool charge_is_ancestors;         /* memory is not counted for it alone (v2) */
 };
 

@@ -197,7 +197,8 @@ static void of_a_cgroup(void **state)
     assert_int_equal(result.processes.items[0].pid, 6);
     assert_true(result.of_cgroup && !result.charge_is_ancestors);
     assert_int_equal(result.usage.memory.room_bytes, 50000);
-    assert_int_equal(result.unmapped_bytes, 35000);
+    assert_int_equal(result.unmapped_bytes, 15000);
+    assert_int_equal(result.unnamed_bytes, 20000);
     assert_int_equal(survey_room_after(&result), 50000);
     assert_int_equal(result.unread.count, 1);
     assert_string_equal(result.unread.items[0].who, "of other PID namespaces");

@@ -43,5 +43,11 @@ struct cgroup_usage {
 int cgroup_usage_read(const struct procfs *procfs, const struct named_cgroup *place, struct cgroup_usage *ret,
                       struct why *why) must_check;
 
-/* What of the charge is in nobody's RSS: page cache and shared memory that is not mapped, the kernel's own, the rest. */
-uint64_t cgroup_unmapped_bytes(const struct cgroup_usage *usage);
+/* Page cache and shared memory that is charged and not mapped, so in nobody's RSS. */
+uint64_t cgroup_unmapped_file_bytes(const struct cgroup_usage *usage);
+
+/*
+ * What of the charge no part names: the kernel's statistics lag behind the charge, which is taken in batches, and of
+ * huge pages that are mapped in part the whole is charged.
+ */
+uint64_t cgroup_unnamed_bytes(const struct cgroup_usage *usage);

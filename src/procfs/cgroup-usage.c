@@ -83,12 +83,19 @@ int cgroup_usage_read(const struct procfs *procfs, const struct named_cgroup *pl
     return 0;
 }
 
-uint64_t cgroup_unmapped_bytes(const struct cgroup_usage *usage)
+static uint64_t less(uint64_t a, uint64_t b)
 {
-    uint64_t mapped;
+    return a > b ? a - b : 0;
+}
 
-    if (__builtin_add_overflow(usage->anon_bytes, usage->mapped_file_bytes, &mapped) ||
-        mapped > usage->memory.charge_bytes)
-        return 0;
-    return usage->memory.charge_bytes - mapped;
+uint64_t cgroup_unmapped_file_bytes(const struct cgroup_usage *usage)
+{
+    return less(usage->file_bytes, usage->mapped_file_bytes);
+}
+
+uint64_t cgroup_unnamed_bytes(const struct cgroup_usage *usage)
+{
+    uint64_t rest = less(usage->memory.charge_bytes, usage->anon_bytes);
+
+    return less(less(rest, usage->file_bytes), usage->kernel_bytes);
 }

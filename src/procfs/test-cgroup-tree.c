@@ -206,11 +206,14 @@ static void usage_of_v2(void **state)
     assert_int_equal(usage.file_bytes, 3000);
     assert_int_equal(usage.shmem_bytes, 700);
     assert_int_equal(usage.kernel_bytes, 1500);
-    assert_int_equal(cgroup_unmapped_bytes(&usage), 4100);
+    assert_int_equal(cgroup_unmapped_file_bytes(&usage), 2100);
+    assert_int_equal(cgroup_unnamed_bytes(&usage), 500);
     tree_file(&tree, "sys/fs/cgroup/a/memory.stat", "anon 9999\nfile_mapped 2\n");
     usage = usage_of("/a");
     assert_false(usage.kernel_known);
-    assert_int_equal(cgroup_unmapped_bytes(&usage), 0); /* the figures are not of one moment */
+    /* the figures are not of one moment */
+    assert_int_equal(cgroup_unmapped_file_bytes(&usage), 0);
+    assert_int_equal(cgroup_unnamed_bytes(&usage), 1);
     tree_file(&tree, "sys/fs/cgroup/a/memory.stat", "anon lots\n");
     assert_false(usage_of("/a").parts_known);
 }
@@ -235,7 +238,8 @@ static void usage_of_v1(void **state)
     assert_int_equal(usage.anon_bytes, 5000);
     assert_int_equal(usage.file_bytes, 3000);
     assert_int_equal(usage.kernel_bytes, 77);
-    assert_int_equal(cgroup_unmapped_bytes(&usage), 4100);
+    assert_int_equal(cgroup_unmapped_file_bytes(&usage), 2100);
+    assert_int_equal(cgroup_unnamed_bytes(&usage), 1923);
 }
 
 int main(void)

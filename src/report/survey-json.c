@@ -105,7 +105,8 @@ static json_t *cgroup_object(const struct survey *survey)
         {"shmem_bytes", json_amount_if(parts, usage->shmem_bytes)},
         {"mapped_file_bytes", json_amount_if(parts, usage->mapped_file_bytes)},
         {"kernel_bytes", json_amount_if(parts && usage->kernel_known, usage->kernel_bytes)},
-        {"not_in_rss_bytes", json_amount_if(parts, survey->unmapped_bytes)});
+        {"not_in_rss_bytes", json_amount_if(parts, survey->unmapped_bytes)},
+        {"unnamed_bytes", json_amount_if(parts, survey->unnamed_bytes)});
 }
 
 static json_t *survey_object(const struct survey *survey)

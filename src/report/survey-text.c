@@ -11,7 +11,8 @@ enum {
     DEFAULT_WIDTH = 80,
     COMM_COLUMNS = 20,
     PATH_COLUMNS = 60,
-    REASONS_MOST = 10, /* of processes that could not be looked into; JSON has them all */
+    WORTH_A_SHARE = 50, /* of the charge: less is not worth a note */
+    REASONS_MOST = 10,  /* of processes that could not be looked into; JSON has them all */
 };
 
 enum cell {
@@ -264,26 +265,45 @@ static int print_headline(struct page *page, const struct survey *survey)
     return page_end(page, TONE_STRONG, "");
 }
 
+static bool is_worth_a_note(const struct survey *survey, uint64_t bytes)
+{
+    return survey->of_cgroup && survey->usage.parts_known && bytes > 0 &&
+           bytes >= survey->usage.memory.charge_bytes / WORTH_A_SHARE;
+}
+
 static int note_charge(struct page *page, const struct survey *survey)
 {
     const struct cgroup_usage *usage = &survey->usage;
-    uint64_t cache = usage->file_bytes > usage->mapped_file_bytes
-                         ? usage->file_bytes - usage->mapped_file_bytes
-                         : 0;
     int r;
 
-    if (!survey->of_cgroup || !usage->parts_known || survey->unmapped_bytes == 0)
+    if (!is_worth_a_note(survey, survey->unmapped_bytes))
         return 0;
     r = page_begin(page);
     if (r)
         return r;
     fprintf(page->paragraph,
-            "%s of the charge is in nobody's RSS; page cache and shared memory that is not mapped "
-            "is %s",
-            format_bytes(survey->unmapped_bytes).text, format_bytes(cache).text);
+            "%s of the charge is in nobody's RSS: ", format_bytes(survey->unmapped_bytes).text);
     if (usage->kernel_known)
-        fprintf(page->paragraph, ", the kernel's own memory %s",
+        fprintf(page->paragraph, "the kernel's own %s, and ",
                 format_bytes(usage->kernel_bytes).text);
+    fprintf(page->paragraph, "files and shared memory that is not mapped %s",
+            format_bytes(survey->unmapped_bytes - usage->kernel_bytes).text);
+    return page_end(page, TONE_PLAIN, "note: ");
+}
+
+static int note_unnamed(struct page *page, const struct survey *survey)
+{
+    int r;
+
+    if (!is_worth_a_note(survey, survey->unnamed_bytes))
+        return 0;
+    r = page_begin(page);
+    if (r)
+        return r;
+    fprintf(page->paragraph,
+            "what %s of the charge is, the kernel does not tell: its statistics lag behind, or "
+            "huge pages are mapped in part",
+            format_bytes(survey->unnamed_bytes).text);
     return page_end(page, TONE_PLAIN, "note: ");
 }
 
@@ -400,6 +420,8 @@ static int print_notes(struct page *page, const struct survey *survey)
 
     if (r == 0)
         r = note_charge(page, survey);
+    if (r == 0)
+        r = note_unnamed(page, survey);
     for (size_t i = 0; r == 0 && i < survey->unread.count; i++)
         r = note_unread(page, &survey->unread.items[i]);
     if (r == 0)

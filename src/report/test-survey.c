@@ -77,7 +77,8 @@ static void make_cgroup(struct survey *survey)
     survey->usage.file_bytes = 80 * MIB;
     survey->usage.mapped_file_bytes = 50 * MIB;
     survey->usage.kernel_bytes = 20 * MIB;
-    survey->unmapped_bytes = 55 * MIB;
+    survey->unmapped_bytes = 50 * MIB;
+    survey->unnamed_bytes = 138 * MIB;
 }
 
 static char *survey_text(const struct survey *survey, struct report_style style)
@@ -130,8 +131,9 @@ static void a_cgroup(void **state)
     has(&survey, (struct report_style){.quiet = true, .width = 300},
         "1040 MiB of the 1946 MiB charged can go back now; that would leave 1142 MiB to the limit");
     has(&survey, (struct report_style){.width = 300},
-        "note: 55 MiB of the charge is in nobody's RSS; page cache and shared memory that is not "
-        "mapped is 30 MiB, the kernel's own memory 20 MiB\n");
+        "note: 50 MiB of the charge is in nobody's RSS: the kernel's own 20 MiB, and files and "
+        "shared memory that is not mapped 30 MiB\n");
+    has(&survey, (struct report_style){.width = 300}, "note: what 138 MiB of the charge is, ");
     survey.usage.memory.limit_bytes = CGROUP_NO_LIMIT;
     survey.usage.memory.room_known = false;
     has(&survey, plain, "web.service · 1946 MiB\n");
@@ -297,7 +299,8 @@ static void keys_of_a_cgroup(void **state)
     assert_int_equal(json_integer_value(at(json, "cgroup.charge_bytes")), 1946 * MIB);
     assert_int_equal(json_integer_value(at(json, "cgroup.room_bytes")), 102 * MIB);
     assert_int_equal(json_integer_value(at(json, "cgroup.room_after_bytes")), 1142 * MIB);
-    assert_int_equal(json_integer_value(at(json, "cgroup.not_in_rss_bytes")), 55 * MIB);
+    assert_int_equal(json_integer_value(at(json, "cgroup.not_in_rss_bytes")), 50 * MIB);
+    assert_int_equal(json_integer_value(at(json, "cgroup.unnamed_bytes")), 138 * MIB);
     json_decref(json);
     survey.usage = (struct cgroup_usage){.memory.limit_bytes = CGROUP_NO_LIMIT};
     json = survey_json(&survey);

@@ -2,9 +2,7 @@
 """What is told when the process may not be stopped or not be read."""
 import ctypes
 import os
-import shutil
 import tempfile
-from pathlib import Path
 
 import kernel
 import residue
@@ -75,20 +73,11 @@ def ptrace_is_forbidden():
         assert "trace" in residue.refusals(said), residue.refusals(said)
 
 
-def copy_for_all(directory):
-    """Where the build directory is out of others' reach, the program is not."""
-    os.chmod(directory, 0o755)
-    copy = Path(directory, "residue")
-    shutil.copy(residue.RESIDUE, copy)
-    copy.chmod(0o755)
-    return copy
-
-
 def as_somebody_else():
     if os.geteuid() != 0:
         raise tap.Skip("only root can be somebody else")
     with Victim("quiet") as victim, tempfile.TemporaryDirectory() as directory:
-        original, residue.RESIDUE = residue.RESIDUE, str(copy_for_all(directory))
+        original, residue.RESIDUE = residue.RESIDUE, str(residue.copy_for_all(directory))
         try:
             residue.fails(NO_PERMISSION, "why", victim.pid, says="CAP_SYS_PTRACE", user=NOBODY, group=NOBODY,
                           extra_groups=[], cwd="/")
