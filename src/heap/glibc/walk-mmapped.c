@@ -10,11 +10,10 @@
 static enum span_state state_of(const struct glibc *glibc, remote_addr chunk)
 {
     size_t index = chunk_marks_first_at(&glibc->marks, chunk);
-    const struct chunk_mark *mark = &glibc->marks.items[index];
 
-    if (index == glibc->marks.count || mark->chunk != chunk)
+    if (index == glibc->marks.count || glibc->marks.items[index].chunk != chunk)
         return SPAN_LIVE;
-    return mark->kind == MARK_TCACHE_STRUCT ? SPAN_METADATA : SPAN_TCACHE;
+    return glibc->marks.items[index].kind == MARK_TCACHE_STRUCT ? SPAN_METADATA : SPAN_TCACHE;
 }
 
 static int emit_chunk(struct region_reader *reader, const struct glibc *glibc,
