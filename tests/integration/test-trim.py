@@ -3,7 +3,7 @@
 import kernel
 import residue
 import tap
-from victims import HUGE_GLIBCS, HUGE_TUNABLE, Victim, for_each_heap
+from victims import HUGE_GLIBCS, HUGE_TUNABLE, Victim, for_each_heap, for_each_setting
 
 
 def check(victim):
@@ -21,8 +21,8 @@ def check(victim):
     assert again <= kernel.PAGE, f"after the trim {again} bytes are still predicted"
 
 
-def prediction_holds(heap, glibc):
-    with Victim(heap, glibc=glibc) as victim:
+def prediction_holds(heap, glibc, environment=None):
+    with Victim(heap, glibc=glibc, **(environment or {})) as victim:
         check(victim)
 
 
@@ -38,8 +38,7 @@ def with_huge_pages(glibc):
         check(victim)
 
 
-tap.run(for_each_heap(prediction_holds) + [
-    with_settings("one arena", MALLOC_ARENA_MAX="1"),
+tap.run(for_each_heap(prediction_holds) + for_each_setting(prediction_holds) + [
     with_settings("no tcache", GLIBC_TUNABLES="glibc.malloc.tcache_count=0"),
     with_settings("never trimmed", MALLOC_TRIM_THRESHOLD_="-1"),
     with_settings("no mmapped chunks", MALLOC_MMAP_MAX_="0"),

@@ -15,12 +15,24 @@ CACHE = Path(os.environ["TEST_CACHE"])
 SOURCES = sorted((SOURCE_ROOT / "tests/victims").glob("*.c"))
 GLIBCS = ["system", "2.31", "2.41", "2.43", "2.44"]
 HUGE_GLIBCS = [glibc for glibc in GLIBCS if glibc != "2.31"]   # glibc.malloc.hugetlb exists since 2.35
+MMAPPED_LIKE_OTHERS = ["2.43", "2.44"]   # their mmapped chunks are built like the others, 16 bytes short of the mapping
 
 # Heaps that hold still.
 HEAPS = ["quiet", "threads-few-survivors", "small-fastbins", "one-kib-half", "tops", "arena-multi-heap",
-         "mmap-threshold", "fork-shared"]
+         "mmap-threshold", "fork-shared", "caches", "remapped"]
 ARGUMENTS = {"mmap-threshold": ["16"]}
 HUGE_TUNABLE = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+
+# Heaps under settings that change what malloc's structures hold. A version that lacks one of them ignores it, but for
+# those in which a tcache has large bins, which are run with them alone.
+SETTINGS = {
+    "one arena": ("quiet", {"MALLOC_ARENA_MAX": "1"}),
+    "many in each tcache": ("caches", {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=5000"}),
+    "few sizes in each tcache": ("caches", {"GLIBC_TUNABLES": "glibc.malloc.tcache_max=200"}),
+    "large blocks in each tcache": ("caches", {
+        "GLIBC_TUNABLES": "glibc.malloc.tcache_max=4000000:glibc.malloc.tcache_count=40"}),
+    "all but small blocks mapped": ("quiet", {"MALLOC_MMAP_THRESHOLD_": "512"}),
+}
 
 
 def _sysroot(version):
@@ -118,3 +130,10 @@ def for_each_heap(test, heaps=None):
     """[(name, function)] of test(heap, glibc) for all heaps and all C libraries."""
     return [(f"{heap}, glibc {glibc}", lambda heap=heap, glibc=glibc: test(heap, glibc))
             for glibc in GLIBCS for heap in heaps or HEAPS]
+
+
+def for_each_setting(test):
+    """[(name, function)] of test(heap, glibc, environment) for SETTINGS and all C libraries."""
+    return [(f"{heap}, {name}, glibc {glibc}", lambda heap=heap, glibc=glibc, environment=environment:
+             test(heap, glibc, environment))
+            for glibc in GLIBCS for name, (heap, environment) in SETTINGS.items()]

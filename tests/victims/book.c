@@ -103,15 +103,38 @@ void pattern_fill(unsigned char *address, size_t length)
     }
 }
 
-bool pattern_holds(const unsigned char *address, size_t length)
+static bool pattern_is_of(const unsigned char *address, uintptr_t where, size_t length)
 {
     for (size_t at = 0; at < length; at += 8) {
-        uint64_t word = pattern_at((uintptr_t)address + at);
+        uint64_t word = pattern_at(where + at);
 
         if (memcmp(address + at, &word, length - at < 8 ? length - at : 8) != 0)
             return false;
     }
     return true;
+}
+
+bool pattern_holds(const unsigned char *address, size_t length)
+{
+    return pattern_is_of(address, (uintptr_t)address, length);
+}
+
+/* The pattern is one of addresses: what is kept is compared with what stood where the block was. */
+void book_resize(struct book *book, size_t index, size_t size)
+{
+    struct block *block = &book->blocks[index];
+    size_t kept = size < block->filled ? size : block->filled;
+    uintptr_t old = (uintptr_t)block->address;
+
+    if (!pattern_holds(block->address, block->filled))
+        fail("WRONG %p", (void *)block->address);
+    block->address = realloc(block->address, size);
+    if (!block->address)
+        fail("%zu bytes could not be allocated", size);
+    if (!pattern_is_of(block->address, old, kept))
+        fail("WRONG %p", (void *)block->address);
+    pattern_fill(block->address, size);
+    block->requested = block->filled = size;
 }
 
 const struct block *books_find_wrong(void)

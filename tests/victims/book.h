@@ -38,6 +38,8 @@ struct book *book_of(unsigned thread);
 void book_take(struct book *book, size_t alignment, size_t size);
 /* Touches only the first `filled` bytes. */
 void book_take_sparse(struct book *book, size_t size, size_t filled);
+/* Checks, reallocates, checks what was kept, and fills anew. */
+void book_resize(struct book *book, size_t index, size_t size);
 /* Checks and frees; does nothing when it is freed already. */
 void book_drop(struct book *book, size_t index);
 void book_drop_percent(struct book *book, unsigned percent, struct numbers *numbers);

@@ -269,5 +269,7 @@ const struct factory factories[] = {
     {"fork-shared", build_fork_shared},
     {"churn", build_churn},
     {"fill", build_fill},
+    {"caches", build_caches},
+    {"remapped", build_remapped},
     {NULL, NULL},
 };

@@ -32,3 +32,5 @@ void start_threads(unsigned count, void (*body)(unsigned thread));
 void build_churn(const char *argument);
 unsigned long churn_steps(void);
 void build_fill(const char *argument);
+void build_caches(const char *argument);
+void build_remapped(const char *argument);
