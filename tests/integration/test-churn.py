@@ -9,7 +9,7 @@ import time
 
 import residue
 import tap
-from victims import Victim
+from victims import GLIBCS, Victim
 
 ROUNDS = int(os.environ.get("RESIDUE_ROUNDS", 200))
 RETRIES = 10   # of a look that was refused
@@ -66,9 +66,9 @@ def rounds_on(victim, count):
     tap.equal("exit code of the victim", victim.quit(), 0)
 
 
-def on_churn(threads):
-    with Victim("churn", str(threads)) as victim:
-        rounds_on(victim, ROUNDS)
+def on_churn(threads, count=ROUNDS, glibc="system"):
+    with Victim("churn", str(threads), glibc=glibc) as victim:
+        rounds_on(victim, count)
 
 
 def on_a_filled_heap(threads):
@@ -83,4 +83,6 @@ tap.run([
     (f"{ROUNDS} rounds on 8 threads", lambda: on_churn(8)),
     (f"{ROUNDS // 4} rounds on a larger heap without threads", lambda: on_a_filled_heap(0)),
     (f"{ROUNDS // 4} rounds on a larger heap of 8 threads", lambda: on_a_filled_heap(8)),
-])
+] + [(f"{ROUNDS // 4} rounds on {threads} thread(s), glibc {glibc}",
+      lambda threads=threads, glibc=glibc: on_churn(threads, ROUNDS // 4, glibc))
+     for glibc in GLIBCS[1:] for threads in (1, 8)])
