@@ -32,7 +32,8 @@ struct search {
     struct addresses {
         remote_addr *items;
         size_t count, capacity;
-    } heads; /* of rings that are done */
+    } heads;                 /* of rings that are done */
+    remote_addr leader_head; /* of the ring that the leader is in; 0: not met */
     struct thread_stacks *stacks;
     size_t left; /* stacks that may still be added */
     struct why *why;
@@ -231,13 +232,25 @@ static int add_stack(struct search *search, remote_addr descriptor, bool joinabl
     return vector_push(search->stacks, stack);
 }
 
+/*
+ * Whether it is the ring of threads that nobody has joined or detached (_dl_stack_used): one of
+ * them lives, or its head stands where it does since 2.33 (_rtld_global, 1daccf403b), before that
+ * of the leader's ring. Of older ones without a living thread it is not known.
+ */
+static bool is_of_joinable(const struct search *search, const struct ring *ring)
+{
+    return ring->has_living || ring->head + 16 == search->leader_head;
+}
+
 /* A ring that is proven. Stacks that are not glibc's may be anything to the program. */
 static int take_ring(struct search *search, const struct ring *ring)
 {
     int r = vector_push(&search->heads, ring->head);
 
+    if (ring->has_leader)
+        search->leader_head = ring->head;
     for (size_t i = 0; r == 0 && !ring->has_leader && i < ring->ended.count; i++)
-        r = add_stack(search, ring->ended.items[i], ring->has_living);
+        r = add_stack(search, ring->ended.items[i], is_of_joinable(search, ring));
     return r;
 }
 
@@ -256,6 +269,9 @@ static int try_living(struct search *search)
 {
     int r = 0;
 
+    for (size_t i = 0; r == 0 && i < search->living_count; i++)
+        if (search->living[i].tid == search->leader)
+            r = try_ring(search, search->living[i].descriptor + search->list);
     for (size_t i = 0; r == 0 && i < search->living_count && i < LEARNT_FROM; i++)
         r = try_ring(search, search->living[i].descriptor + search->list);
     return r;

@@ -5,7 +5,7 @@
  * Every struct pthread of glibc (nptl/descr.h) begins with its own address, twice, and has a list_t followed by the
  * thread's id, which the kernel clears when the thread ends, and pthread_join makes -1. It is linked into one of three rings (threads with stacks
  * of glibc's own, with others, and ended ones), whose heads lie together in the data of ld.so, of libpthread until
- * 2.33, or of a static program. Where in it the list stands is learnt from the living threads, whose ids are known;
+ * 2.32, or of a static program. Where in it the list stands is learnt from the living threads, whose ids are known;
  * the other rings' heads are found near theirs. A ring counts only if it closes and all of it are descriptors.
  */
 #pragma once

@@ -9,7 +9,7 @@ struct thread_stack {
     pid_t tid;
     bool sp_inside;      /* false: the thread runs on another stack (a coroutine's); all of this one is in use */
     bool ended;          /* its thread has ended, `tid` is 0, and above `sp` is only what glibc keeps of the thread */
-    bool not_joined;     /* ended, and still among the living: nobody has joined the thread or detached it */
+    bool not_joined;     /* ended, and nobody has joined or detached the thread; false also where that is not known */
 };
 
 struct thread_stacks {

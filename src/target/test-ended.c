@@ -187,6 +187,8 @@ static int made_up_setup(void **state)
     return 0;
 }
 
+static bool not_joined; /* the stack that was found last */
+
 static size_t found(void)
 {
     struct target_thread thread = {.tid = TID, .has_registers = true, .registers.fs_base = MAIN};
@@ -208,6 +210,7 @@ static size_t found(void)
         assert_int_equal(stacks.items[i].sp, ENDED_DESCRIPTOR);
     }
     count = stacks.count;
+    not_joined = count && stacks.items[0].not_joined;
     free(stacks.items);
     maps_free(&maps);
     return count;
@@ -218,6 +221,17 @@ static void finds_what_proves_itself(void **state)
     assert_int_equal(found(), 1);
     put(ENDED_DESCRIPTOR + ID * 8, UINT32_MAX); /* -1, as pthread_join leaves it */
     assert_int_equal(found(), 1);
+    assert_false(not_joined);
+}
+
+/* The head of their list stands before that of the main thread's. */
+static void tells_threads_that_nobody_has_joined(void **state)
+{
+    put(CACHE_HEAD, CACHE_HEAD);
+    put(CACHE_HEAD + 8, CACHE_HEAD);
+    put_descriptor(ENDED_DESCRIPTOR, 0, MAIN_HEAD - 16);
+    assert_int_equal(found(), 1);
+    assert_true(not_joined);
 }
 
 static void leaves_out_what_does_not(void **state)
@@ -308,6 +322,7 @@ int main(void)
         victim_test(finds_them_among_the_living),
         victim_test(finds_them_when_only_the_main_thread_is_left),
         cmocka_unit_test_setup(finds_what_proves_itself, made_up_setup),
+        cmocka_unit_test_setup(tells_threads_that_nobody_has_joined, made_up_setup),
         cmocka_unit_test_setup(leaves_out_what_does_not, made_up_setup),
         cmocka_unit_test_setup(two_places_for_the_list_are_too_many, made_up_setup),
         cmocka_unit_test_setup(survives_any_words, made_up_setup),

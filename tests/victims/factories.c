@@ -271,5 +271,11 @@ const struct factory factories[] = {
     {"fill", build_fill},
     {"caches", build_caches},
     {"remapped", build_remapped},
+    {"hoards", build_hoards},
+    {"deep-stack", build_deep_stack},
+    {"ended", build_ended},
+    {"lazy", build_lazy},
+    {"one-size", build_one_size},
+    {"torn", build_torn},
     {NULL, NULL},
 };

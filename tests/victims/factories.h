@@ -34,3 +34,11 @@ unsigned long churn_steps(void);
 void build_fill(const char *argument);
 void build_caches(const char *argument);
 void build_remapped(const char *argument);
+
+/* mechanisms.c */
+void build_hoards(const char *argument);
+void build_deep_stack(const char *argument);
+void build_ended(const char *argument);
+void build_lazy(const char *argument);
+void build_one_size(const char *argument);
+void build_torn(const char *argument);
