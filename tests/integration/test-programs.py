@@ -165,6 +165,15 @@ def built(compiler, *arguments, source, **more):
         return process, read_line(process)
 
 
+def low_links():
+    """A list's first link that could be either form: the rest of the list tells which it is."""
+    for _ in range(3):  # the break is somewhere else each time
+        process, _ = built("gcc", "-no-pie", "-O1", source="tests/victims/low-links.c")
+        said = look(process.pid, "low links")
+        assert said["allocator"]["decoded"] and not said["refusals"], said
+        assert said["arenas"][0]["free_bytes"]["tcache"] >= 5 * 48, said["arenas"]
+
+
 def go():
     """Without a libc, all memory comes from Go's runtime."""
     process, line = built("go", "build", source="src/runtime/victim-go.go", GOFLAGS="", GO111MODULE="off", GOTOOLCHAIN="local",
@@ -295,7 +304,7 @@ def whole_machine():
 
 
 tap.run([("nginx", nginx), ("memcached", memcached), ("postgres", postgres), ("postgres at work", busy_postgres),
-         ("redis", redis), ("advice for redis", advice_for_redis), ("Go", go), ("musl", musl), ("static musl", static_musl)]
+         ("redis", redis), ("advice for redis", advice_for_redis), ("low links", low_links), ("Go", go), ("musl", musl), ("static musl", static_musl)]
         + [runtime(name) for name in RUNTIMES]
         + [interpreter(name) for name in SCRIPTS]
         + [("small programs", small_programs), ("every process of this machine", whole_machine)])

@@ -12,7 +12,7 @@
 #include "heap/glibc/glibc.h"
 #include "mem/cache.h"
 
-enum { TCACHE_STRUCT_MOST = 760, LARGE_BIN_SHIFT = 10 };
+enum { TCACHE_STRUCT_MOST = 760, LARGE_BIN_SHIFT = 10, LINKS_TRIED = 32 };
 
 struct list_reader {
     const struct heap_view *view;
@@ -37,16 +37,40 @@ static bool is_link(struct list_reader *reader, uint64_t value)
     return region;
 }
 
-/* Safe-linking stores a link xor its own address >> 12. Which form it is shows at the first link
- * ever met. */
+/*
+ * Whether the list goes on to its end, or far enough, if its links are mangled. Where they are not,
+ * a chain of words that each lead to the next, or hold the top of their own address, is no chance.
+ */
+static bool goes_on_mangled(struct list_reader *reader, remote_addr field, uint64_t stored)
+{
+    for (unsigned i = 0; i < LINKS_TRIED; i++) {
+        remote_addr link = stored ^ (field >> 12);
+
+        if (!is_link(reader, link))
+            return false;
+        if (!link)
+            return true;
+        field = link;
+        if (memory_cache_read(&reader->cache, field, &stored, sizeof stored, NULL) != 0)
+            return false;
+    }
+    return true;
+}
+
+/*
+ * Safe-linking stores a link xor its own address >> 12. Which form it is shows at the first link
+ * ever met; in a heap at low addresses (a program that is not position independent) both can lead
+ * into the heap, and then the rest of the list tells.
+ */
 static void learn_links(struct list_reader *reader, remote_addr field, uint64_t stored)
 {
     bool plain_fits = is_link(reader, stored),
          mangled_fits = is_link(reader, stored ^ (field >> 12));
 
-    if (plain_fits == mangled_fits)
+    if (!plain_fits && !mangled_fits)
         return;
-    reader->glibc->links_mangled = mangled_fits;
+    reader->glibc->links_mangled =
+        mangled_fits && (!plain_fits || goes_on_mangled(reader, field, stored));
     reader->glibc->links_known = true;
 }
 
