@@ -37,7 +37,7 @@ static struct ranking rank(const struct heap_census *census)
     return ranking;
 }
 
-/* "48 B", "1024 B to 2 KiB", "8192 MiB or more" */
+/* "48 B", "1 KiB to 2 KiB", "8192 MiB or more" */
 static void put_label(struct grid *grid, unsigned class)
 {
     uint64_t least = census_class_least(class);

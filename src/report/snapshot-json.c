@@ -281,14 +281,29 @@ static int take_report(json_t *json, struct reader *reader, struct snapshot *ret
     return reader->error;
 }
 
+/* At least as many as there are. */
+static size_t count_values(const char *text, size_t length)
+{
+    size_t count = 1;
+
+    for (size_t i = 0; i < length; i++)
+        count += text[i] == ',' || text[i] == '[' || text[i] == '{';
+    return count;
+}
+
 static int parse(const char *text, size_t length, const char *name, struct snapshot *ret,
                  struct why *why)
 {
     struct reader reader = {.name = name, .why = why};
     json_error_t error;
-    json_t *json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+    json_t *json;
     int r;
 
+    if (count_values(text, length) > SNAPSHOT_FILE_VALUES)
+        return why_set(why, OUTCOME_NOT_POSSIBLE,
+                       "%.200s is not a report to compare with: it has more than %d values", name,
+                       SNAPSHOT_FILE_VALUES);
+    json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
     if (!json)
         return why_set(why, OUTCOME_NOT_POSSIBLE,
                        "%.200s is not a report to compare with: line %d, column %d: %.100s", name,

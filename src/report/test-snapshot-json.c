@@ -377,12 +377,27 @@ static void truncated_reports_are_refused(void **state)
 
 static void deep_nesting_does_no_harm(void **state)
 {
-    auto_free char *text = malloc(1000001);
+    enum { DEPTH = SNAPSHOT_FILE_VALUES - 1 };
+    auto_free char *text = malloc(DEPTH + 1);
 
     assert_non_null(text);
-    memset(text, '[', 1000000);
-    text[1000000] = '\0';
+    memset(text, '[', DEPTH);
+    text[DEPTH] = '\0';
     is_refused(text, "line 1, column ");
+}
+
+/* An empty object takes a hundred times as much memory as the file. */
+static void many_small_values_are_not_read(void **state)
+{
+    enum { MANY = SNAPSHOT_FILE_VALUES, ITEM = 3 };
+    auto_free char *text = malloc(MANY * ITEM + 3);
+
+    assert_non_null(text);
+    text[0] = '[';
+    for (size_t i = 0; i < MANY; i++)
+        memcpy(text + 1 + i * ITEM, "{},", ITEM);
+    memcpy(text + MANY * ITEM, "]", 2);
+    is_refused(text, "it has more than 500000 values");
 }
 
 static void endless_files_are_not_read_to_their_end(void **state)
@@ -437,6 +452,7 @@ int main(void)
         cmocka_unit_test(other_json_is_told_as_that),
         cmocka_unit_test(truncated_reports_are_refused),
         cmocka_unit_test(deep_nesting_does_no_harm),
+        cmocka_unit_test(many_small_values_are_not_read),
         cmocka_unit_test(endless_files_are_not_read_to_their_end),
         cmocka_unit_test(what_cannot_be_opened_is_told),
         cmocka_unit_test(a_pipe_will_do),
