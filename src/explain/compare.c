@@ -110,6 +110,32 @@ static int pair_owners(struct comparison *c)
     return r;
 }
 
+static const struct snapshot_class *find_class(const struct snapshot_classes *classes,
+                                               uint64_t least_bytes)
+{
+    for (size_t i = 0; i < classes->count; i++)
+        if (classes->items[i].least_bytes == least_bytes)
+            return &classes->items[i];
+    return NULL;
+}
+
+static int pair_classes(struct comparison *c)
+{
+    const struct snapshot_classes *before = &c->before->classes, *after = &c->after->classes;
+    int r = 0;
+
+    if (before->count == 0 || after->count == 0)
+        return 0;
+    for (size_t i = 0; r == 0 && i < after->count; i++)
+        r = vector_push(&c->classes,
+                        ((struct class_pair){find_class(before, after->items[i].least_bytes),
+                                             &after->items[i]}));
+    for (size_t i = 0; r == 0 && i < before->count; i++)
+        if (!find_class(after, before->items[i].least_bytes))
+            r = vector_push(&c->classes, ((struct class_pair){&before->items[i], NULL}));
+    return r;
+}
+
 static const struct snapshot_finding *find_finding(const struct snapshot_findings *findings,
                                                    const char *id)
 {
@@ -147,6 +173,8 @@ int compare_snapshots(const struct snapshot *before, const struct snapshot *afte
     if (r == 0)
         r = pair_owners(&c);
     if (r == 0)
+        r = pair_classes(&c);
+    if (r == 0)
         r = pair_findings(&c);
     if (r) {
         comparison_free(&c);
@@ -160,6 +188,7 @@ void comparison_free(struct comparison *comparison)
 {
     free(comparison->arenas.items);
     free(comparison->owners.items);
+    free(comparison->classes.items);
     free(comparison->findings.items);
     *comparison = (struct comparison){0};
 }

@@ -19,6 +19,10 @@ struct owner_pair {
     const struct snapshot_owner *before, *after;
 };
 
+struct class_pair {
+    const struct snapshot_class *before, *after;
+};
+
 struct finding_pair {
     const struct snapshot_finding *before, *after;
 };
@@ -36,6 +40,10 @@ struct comparison {
         struct owner_pair *items; /* by name and version */
         size_t count, capacity;
     } owners;
+    struct class_pairs {
+        struct class_pair *items; /* by size; none where a look has none */
+        size_t count, capacity;
+    } classes;
     struct finding_pairs {
         struct finding_pair *items; /* by id; those of the later look first */
         size_t count, capacity;

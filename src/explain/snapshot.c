@@ -23,6 +23,7 @@ void snapshot_free(struct snapshot *snapshot)
     }
     free(snapshot->owners.items);
     free(snapshot->arenas.items);
+    free(snapshot->classes.items);
     free(snapshot->findings.items);
     free(snapshot->refusals.items);
     *snapshot = (struct snapshot){0};

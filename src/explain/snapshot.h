@@ -65,6 +65,10 @@ struct snapshot_owner {       /* of unexplained bytes */
     uint64_t bytes;
 };
 
+struct snapshot_class {       /* of chunks in use, by size */
+    uint64_t least_bytes, blocks, bytes;
+};
+
 struct snapshot_finding {
     char *id, *because;
     uint64_t bytes;
@@ -98,6 +102,10 @@ struct snapshot {
         struct snapshot_arena *items; /* no two with one address */
         size_t count, capacity;
     } arenas;
+    struct snapshot_classes {
+        struct snapshot_class *items; /* none: not known */
+        size_t count, capacity;
+    } classes;
     struct snapshot_findings {
         struct snapshot_finding *items;
         size_t count, capacity;

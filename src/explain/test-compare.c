@@ -116,6 +116,28 @@ static void owners_are_matched_by_name_and_version(void **state)
     comparison_free(&c);
 }
 
+static void size_classes_are_matched_by_size(void **state)
+{
+    struct snapshot_class before[] = {{48, 1, 48}, {64, 2, 128}},
+                          after[] = {{64, 3, 192}, {80, 4, 320}};
+    struct snapshot a = look_at(7, "boot", 100), b = look_at(7, "boot", 100);
+    struct comparison c, unknown;
+
+    a.classes = (struct snapshot_classes){before, 2, 2};
+    unknown = compared(&a, &b);
+    assert_int_equal(unknown.classes.count, 0);
+    b.classes = (struct snapshot_classes){after, 2, 2};
+    c = compared(&a, &b);
+    assert_int_equal(c.classes.count, 3);
+    assert_ptr_equal(c.classes.items[0].before, &before[1]);
+    assert_ptr_equal(c.classes.items[0].after, &after[0]);
+    assert_null(c.classes.items[1].before);
+    assert_ptr_equal(c.classes.items[2].before, &before[0]);
+    assert_null(c.classes.items[2].after);
+    comparison_free(&c);
+    comparison_free(&unknown);
+}
+
 static void findings_come_and_go(void **state)
 {
     struct snapshot_finding before[] = {{(char *)"stays", (char *)"", 1},
@@ -181,6 +203,7 @@ int main(void)
         cmocka_unit_test(another_program_has_another_main_arena),
         cmocka_unit_test(arenas_are_matched_by_address),
         cmocka_unit_test(owners_are_matched_by_name_and_version),
+        cmocka_unit_test(size_classes_are_matched_by_size),
         cmocka_unit_test(findings_come_and_go),
         cmocka_unit_test(time_goes_both_ways),
         cmocka_unit_test(sums_are_known_as_far_as_their_parts),

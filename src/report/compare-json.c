@@ -156,6 +156,19 @@ static json_t *settings_object(const struct comparison *c)
     return json_object_of(members, SETTING_COUNT + 1);
 }
 
+static json_t *class_object(const struct comparison *c, size_t index)
+{
+    static const struct snapshot_class nothing;
+    const struct class_pair *pair = &c->classes.items[index];
+    const struct snapshot_class *before = pair->before ? pair->before : &nothing;
+    const struct snapshot_class *after = pair->after ? pair->after : &nothing;
+
+    return OBJECT(
+        {"least_bytes", json_amount(pair->after ? after->least_bytes : before->least_bytes)},
+        {"blocks", amounts(amount(before->blocks), amount(after->blocks))},
+        {"bytes", amounts(amount(before->bytes), amount(after->bytes))});
+}
+
 static json_t *finding_object(const struct comparison *c, size_t index)
 {
     const struct finding_pair *pair = &c->findings.items[index];
@@ -213,6 +226,7 @@ static json_t *compare_object(const struct comparison *c)
         {"unexplained_by", array_of(c, c->owners.count, owner_object)},
         {"live_blocks", amounts(snapshot_live_blocks(c->before), snapshot_live_blocks(c->after))},
         {"live_bytes", amounts(snapshot_live_bytes(c->before), snapshot_live_bytes(c->after))},
+        {"size_classes", array_of(c, c->classes.count, class_object)},
         {"mmapped_chunks", mmapped_object(c)},
         {"arenas",
          c->relation == RELATION_SAME ? array_of(c, c->arenas.count, arena_object) : json_null()},

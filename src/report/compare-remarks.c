@@ -89,6 +89,34 @@ static void tell_average(const struct compare_page *p, uint64_t blocks, uint64_t
         fprintf(p->page.paragraph, " of %s on average", format_bytes(bytes / blocks).text);
 }
 
+static uint64_t class_growth(const struct class_pair *pair)
+{
+    uint64_t before = pair->before ? pair->before->bytes : 0;
+    uint64_t after = pair->after ? pair->after->bytes : 0;
+
+    return after > before ? after - before : 0;
+}
+
+/* The size of which most bytes are new. */
+static void tell_size(const struct compare_page *p)
+{
+    const struct class_pair *most = NULL;
+    uint64_t blocks, before;
+
+    for (size_t i = 0; i < p->c->classes.count; i++)
+        if (class_growth(&p->c->classes.items[i]) > (most ? class_growth(most) : 0))
+            most = &p->c->classes.items[i];
+    if (!most)
+        return;
+    blocks = most->after->blocks;
+    before = most->before ? most->before->blocks : 0;
+    fprintf(p->page.paragraph, "; by size, chunks from %s on grew most: ",
+            format_bytes(most->after->least_bytes).text);
+    if (blocks > before)
+        fprintf(p->page.paragraph, "%s more, ", format_count(blocks - before).text);
+    fprintf(p->page.paragraph, "%s", format_bytes(class_growth(most)).text);
+}
+
 static void tell_live(const struct compare_page *p)
 {
     struct amount blocks_before = snapshot_live_blocks(p->c->before);
@@ -112,11 +140,12 @@ static void tell_live(const struct compare_page *p)
         tell_average(p, blocks, bytes);
         fprintf(p->page.paragraph, " (%s, %s before): %s", format_count(blocks_after.value).text,
                 format_count(blocks_before.value).text, own);
+        tell_size(p);
     } else {
         fprintf(p->page.paragraph,
-                "the program holds no more blocks (%s, %s before), but larger "
-                "ones: %s",
+                "the program holds no more blocks (%s, %s before), but larger ones: %s",
                 format_count(blocks_after.value).text, format_count(blocks_before.value).text, own);
+        tell_size(p);
     }
 }
 

@@ -104,13 +104,14 @@ struct place take_object(struct reader *reader, const struct place *place, const
     return inner;
 }
 
-/* The items of a list, which must be objects. */
-size_t take_count(struct reader *reader, const struct place *place, const char *key)
+size_t take_count(struct reader *reader, const struct place *place, const char *key, size_t most)
 {
     const json_t *value = reader_value(reader, place, key);
 
     if (value && !json_is_array(value))
         reader_refuse(reader, place, key, "is no list");
+    else if (json_array_size(value) > most)
+        reader_refuse(reader, place, key, "has more items than any report");
     return reader->error ? 0 : json_array_size(value);
 }
 

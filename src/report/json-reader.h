@@ -43,6 +43,6 @@ char *take_text_if(struct reader *reader, const struct place *place, const char 
 remote_addr take_address(struct reader *reader, const struct place *place, const char *key);
 struct place take_object(struct reader *reader, const struct place *place, const char *key);
 
-/* A list, whose items must be objects. */
-size_t take_count(struct reader *reader, const struct place *place, const char *key);
+/* A list of at most `most` items, which must be objects. */
+size_t take_count(struct reader *reader, const struct place *place, const char *key, size_t most);
 struct place take_item(struct reader *reader, const struct place *place, const char *key, size_t index);

@@ -11,6 +11,10 @@
 #include "report/json-reader.h"
 #include "report/json.h"
 
+/* Of owners, size classes, findings, refusals: they are matched one by one, and there is no more
+ * than a handful. */
+enum { LIST_ITEMS = 1000 };
+
 const struct figure_key snapshot_keys[FIGURE_COUNT] = {
     [FIGURE_RSS] = {NULL, "rss_bytes", false},
     [FIGURE_SWAP] = {NULL, "swap_bytes", false},
@@ -114,7 +118,7 @@ static void take_ledger(struct reader *reader, const struct place *whole, struct
 
 static void take_arenas(struct reader *reader, const struct place *whole, struct snapshot *out)
 {
-    size_t count = take_count(reader, whole, "arenas");
+    size_t count = take_count(reader, whole, "arenas", SIZE_MAX);
 
     for (size_t i = 0; i < count && !reader->error; i++) {
         struct place place = take_item(reader, whole, "arenas", i);
@@ -150,9 +154,25 @@ static void check_addresses(struct reader *reader, const struct place *whole,
             reader_refuse(reader, whole, "arenas", "has two with one address");
 }
 
+/* Earlier versions do not tell them. */
+static void take_classes(struct reader *reader, const struct place *whole, struct snapshot *out)
+{
+    bool told = json_object_get(whole->object, "size_classes") != NULL;
+    size_t count = told ? take_count(reader, whole, "size_classes", LIST_ITEMS) : 0;
+
+    for (size_t i = 0; i < count && !reader->error; i++) {
+        struct place place = take_item(reader, whole, "size_classes", i);
+        struct snapshot_class class = {.least_bytes = take_amount(reader, &place, "least_bytes"),
+                                       .blocks = take_amount(reader, &place, "blocks"),
+                                       .bytes = take_amount(reader, &place, "bytes")};
+
+        reader_check(reader, vector_push(&out->classes, class));
+    }
+}
+
 static void take_owners(struct reader *reader, const struct place *whole, struct snapshot *out)
 {
-    size_t count = take_count(reader, whole, "unexplained_by");
+    size_t count = take_count(reader, whole, "unexplained_by", LIST_ITEMS);
 
     for (size_t i = 0; i < count && !reader->error; i++) {
         struct place place = take_item(reader, whole, "unexplained_by", i);
@@ -171,7 +191,7 @@ static void take_owners(struct reader *reader, const struct place *whole, struct
 
 static void take_findings(struct reader *reader, const struct place *whole, struct snapshot *out)
 {
-    size_t count = take_count(reader, whole, "findings");
+    size_t count = take_count(reader, whole, "findings", LIST_ITEMS);
 
     for (size_t i = 0; i < count && !reader->error; i++) {
         struct place place = take_item(reader, whole, "findings", i);
@@ -190,7 +210,7 @@ static void take_findings(struct reader *reader, const struct place *whole, stru
 
 static void take_refusals(struct reader *reader, const struct place *whole, struct snapshot *out)
 {
-    size_t count = take_count(reader, whole, "refusals");
+    size_t count = take_count(reader, whole, "refusals", LIST_ITEMS);
 
     for (size_t i = 0; i < count && !reader->error; i++) {
         struct place place = take_item(reader, whole, "refusals", i);
@@ -270,6 +290,7 @@ static int take_report(json_t *json, struct reader *reader, struct snapshot *ret
     take_ledger(reader, &whole, &out);
     take_settings(reader, &whole, &out);
     take_arenas(reader, &whole, &out);
+    take_classes(reader, &whole, &out);
     take_owners(reader, &whole, &out);
     take_findings(reader, &whole, &out);
     take_refusals(reader, &whole, &out);

@@ -40,6 +40,8 @@ static struct pair grown(void)
     add_arena(e, (struct heap_arena){.address = 0x7f2000000030, .heaps = 1},
               (struct arena_tally){
                   .resident_bytes = 11 * MIB, .live_blocks = 100, .live_bytes = 10 * MIB});
+    e->census.classes[census_class_of(8192)].blocks += 15000;
+    e->census.classes[census_class_of(8192)].bytes += 175 * MIB;
     e->settings.mmap_threshold = 32 * MIB;
     e->rss.swap_bytes += 8 * MIB;
     e->findings.items[0].bytes += 10 * MIB;
@@ -139,7 +141,7 @@ static void the_whole_page(void **state)
               "\n"
               "why:  the program holds 15,460 more blocks of 11.9 KiB on average (85,463,\n"
               "      70,003 before): this looks like its own growth, a leak or a cache that\n"
-              "      fills\n"
+              "      fills; by size, chunks from 8 KiB on grew most: 15,000 more, 175 MiB\n"
               "note: the mmap threshold is 32 MiB, was 31 MiB\n"
               "note: 20 MiB in swap, 12 MiB before\n"
               "note: nothing was changed; the process was paused for 4 ms\n");
@@ -233,7 +235,7 @@ static void another_process_has_other_arenas(void **state)
     has(&pair, "python3 4242 - glibc 2.36 - compared with python3 4000, 3 h 5 min earlier\n");
     has(&pair, "RSS is 211 MiB higher than before: 180 MiB of it in blocks");
     has(&pair, "note: these are two processes: arenas cannot be compared\n");
-    has(&pair, "this looks like its own memory, not the allocator's\n");
+    has(&pair, "this looks like its own memory, not the allocator's");
     lacks(&pair, "0x7f0000001c80");
     pair.before.pid = pair.after.pid;
     pair.before.identity.known = false;
@@ -418,6 +420,10 @@ static void json_has_all_figures(void **state)
     changes_are(json, "ledger code", 18 * MIB, 17 * MIB);
     changes_are(json, "live_blocks", 70003, 85463);
     changes_are(json, "live_bytes", 600 * MIB + 1001, 780 * MIB + 1001);
+    assert_int_equal(json_array_size(value_at(json, "size_classes")), 2);
+    assert_int_equal(json_integer_value(value_at(json, "size_classes 1 least_bytes")), 8192);
+    changes_are(json, "size_classes 1 blocks", 10000, 25000);
+    changes_are(json, "size_classes 1 bytes", 597 * MIB, 772 * MIB);
     changes_are(json, "mmapped_chunks count", 3, 3);
     changes_are(json, "mmapped_chunks bytes", 1000, 1000);
     changes_are(json, "mmapped_chunks resident_bytes", 400, 400);

@@ -150,6 +150,10 @@ static void check_all(const struct snapshot *s, const struct explanation *e)
     assert_string_equal(s->owners.items[0].version, "5.3.0");
     assert_null(s->owners.items[1].version);
     assert_int_equal(s->owners.items[1].bytes, 2 * MIB);
+    assert_int_equal(s->classes.count, 2);
+    assert_int_equal(s->classes.items[0].least_bytes, 48);
+    assert_int_equal(s->classes.items[0].blocks, 60000);
+    assert_int_equal(s->classes.items[1].bytes, 597 * MIB);
     assert_int_equal(s->findings.count, 1);
     assert_string_equal(s->findings.items[0].id, "glibc-dynamic-threshold");
     assert_int_equal(s->findings.items[0].bytes, 900 * MIB);
@@ -221,6 +225,9 @@ static bool is_compared(const char *key)
                                        "address",
                                        "main",
                                        "thp",
+                                       "size_classes",
+                                       "least_bytes",
+                                       "blocks",
                                        "findings",
                                        "id",
                                        "because",
@@ -241,7 +248,7 @@ static bool is_compared(const char *key)
 static bool is_optional(const char *key)
 {
     return strcmp(key, "boot_id") == 0 || strcmp(key, "start_time_ticks") == 0 ||
-           strcmp(key, "taken_at_ns") == 0;
+           strcmp(key, "taken_at_ns") == 0 || strcmp(key, "size_classes") == 0;
 }
 
 static void spoil_key(json_t *whole, json_t *object, const char *key, json_t *value)
@@ -283,7 +290,7 @@ static void what_is_missing_or_no_amount_is_named(void **state)
     struct explanation e = full_explanation();
     json_t *json = why_object(&e);
 
-    assert_int_equal(spoil(json, json), 69);
+    assert_int_equal(spoil(json, json), 73);
     json_decref(json);
     explanation_free(&e);
 }
@@ -344,6 +351,25 @@ static void arenas_must_have_addresses_of_their_own(void **state)
     }
     json_object_set_new(arena, "address", json_string("0x7f0000001C80"));
     json_is_refused(json, "arenas has two with one address");
+    json_decref(json);
+    explanation_free(&e);
+}
+
+/* They are matched one by one. */
+static void long_lists_are_refused(void **state)
+{
+    static const char *const lists[] = {"unexplained_by", "size_classes", "findings", "refusals"};
+    struct explanation e = full_explanation();
+    json_t *json = why_object(&e);
+
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        json_t *list = json_object_get(json, lists[i]), *item = json_array_get(list, 0);
+
+        for (unsigned k = 0; k < 1000; k++)
+            json_array_append(list, item);
+        json_is_refused(json, lists[i]);
+        json_array_clear(list);
+    }
     json_decref(json);
     explanation_free(&e);
 }
@@ -449,6 +475,7 @@ int main(void)
         cmocka_unit_test(amounts_must_be_amounts),
         cmocka_unit_test(ledgers_must_add_up),
         cmocka_unit_test(arenas_must_have_addresses_of_their_own),
+        cmocka_unit_test(long_lists_are_refused),
         cmocka_unit_test(other_json_is_told_as_that),
         cmocka_unit_test(truncated_reports_are_refused),
         cmocka_unit_test(deep_nesting_does_no_harm),

@@ -33,9 +33,10 @@ def compare(*arguments):
 
 
 def chunk_bytes(block):
-    """Of a mapping of its own, the second word is lost, too (until 2.42)."""
+    """With its first word; one with a mapping of its own ends with a page, whether that lacks a word (until 2.42) or not."""
     address, _, usable = block
-    return usable + (16 if address % PAGE == 16 and usable >= 128 * 1024 else 8)
+    mmapped = address % PAGE == 16 and usable >= 128 * 1024
+    return -(-(usable + 8) // PAGE) * PAGE if mmapped else usable + 8
 
 
 def grows(glibc, count, size):
