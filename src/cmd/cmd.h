@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "explain/explain.h"
 
 /* sysexits.h, as far as it applies; 1 is kept for "a threshold asked for was exceeded". */
 enum exit_code {
@@ -47,6 +48,9 @@ enum color_when { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
 /* "auto", "always" or "never". 0 or -EINVAL. */
 int parse_color(const char *text, enum color_when *ret) must_check;
+
+/* How to come by a consistent look first, from the environment's RESIDUE_WAY. 0 or -EINVAL. */
+int way_from_environment(enum explain_way *ret) must_check;
 
 /* Threads for walking heaps, 1 to 64, from the environment's RESIDUE_THREADS; 0 when it is not set. 0 or -EINVAL. */
 int threads_from_environment(unsigned *ret) must_check;

@@ -84,6 +84,25 @@ int threads_from_environment(unsigned *ret)
     return 0;
 }
 
+int way_from_environment(enum explain_way *ret)
+{
+    static const char *const names[] = {[EXPLAIN_STILL] = "still",
+                                        [EXPLAIN_MOVING] = "moving",
+                                        [EXPLAIN_STOPPED] = "stopped"};
+    const char *text = getenv("RESIDUE_WAY");
+
+    if (!text || !text[0]) {
+        *ret = EXPLAIN_STILL;
+        return 0;
+    }
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *ret = i;
+            return 0;
+        }
+    return -EINVAL;
+}
+
 bool use_color(enum color_when when)
 {
     const char *no_color = getenv("NO_COLOR");

@@ -73,6 +73,21 @@ static void threads_are_few_or_left_open(void **state)
     assert_int_equal(threads, 0);
 }
 
+static void ways_have_names(void **state)
+{
+    enum explain_way way = EXPLAIN_STOPPED;
+
+    setenv("RESIDUE_WAY", "somehow", 1);
+    assert_int_equal(way_from_environment(&way), -EINVAL);
+    assert_int_equal(way, EXPLAIN_STOPPED);
+    setenv("RESIDUE_WAY", "moving", 1);
+    assert_int_equal(way_from_environment(&way), 0);
+    assert_int_equal(way, EXPLAIN_MOVING);
+    unsetenv("RESIDUE_WAY");
+    assert_int_equal(way_from_environment(&way), 0);
+    assert_int_equal(way, EXPLAIN_STILL);
+}
+
 static void color_words(void **state)
 {
     enum color_when when = COLOR_ALWAYS;
@@ -126,6 +141,7 @@ int main(void)
         cmocka_unit_test(errors_become_exit_codes),
         cmocka_unit_test(process_ids_are_plain_positive_numbers),
         cmocka_unit_test(threads_are_few_or_left_open),
+        cmocka_unit_test(ways_have_names),
         cmocka_unit_test(color_words),
         cmocka_unit_test(color_heeds_no_color_and_terminals),
     };

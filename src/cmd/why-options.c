@@ -136,6 +136,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_INIT:
         if (threads_from_environment(&o->threads))
             usage_error(state, "RESIDUE_THREADS is set and not a number from 1 to 64");
+        if (way_from_environment(&o->way))
+            usage_error(state, "RESIDUE_WAY is set and none of still, moving and stopped");
         return 0;
     case ARGP_KEY_NO_ARGS:
         if (!is_of_many(o))

@@ -49,8 +49,10 @@ struct report_style why_style(const struct why_options *options)
 
 int why_explain(const struct why_options *o, struct explanation *ret, struct why *why)
 {
-    struct explain_options how = {
-        .no_stop = o->no_stop, .scan_small = o->scan_small, .threads = o->threads};
+    struct explain_options how = {.first_way = o->way,
+                                  .no_stop = o->no_stop,
+                                  .scan_small = o->scan_small,
+                                  .threads = o->threads};
     struct progress_line line;
     struct procfs procfs;
     sigset_t old;

@@ -16,6 +16,7 @@ struct why_options {
     const char *compare; /* an earlier report, or NULL */
     const char *later_file; /* with it: a later report instead of a process, or NULL */
     unsigned threads;    /* for walking heaps; 0: as explain likes */
+    enum explain_way way;
     bool json, no_stop, scan_small, quiet;
     bool arenas;         /* tables of them, too */
     enum color_when color;

@@ -39,12 +39,21 @@ static struct trim_rules trim_rules_of(struct look *look)
                                .locked_context = &look->maps};
 }
 
+unsigned look_threads(const struct look *look)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (look->options.threads)
+        return look->options.threads;
+    return cpus < 1 ? 1 : cpus > 4 ? 4 : (unsigned)cpus;
+}
+
 static int walk_into(struct look *look, struct span_sink *tally, struct span_sink *trim,
                      struct why *why)
 {
+    const struct allocator *allocator = look->heap->allocator;
     struct heap_view view = look_heap_view(look);
     struct span_sink *sinks[] = {tally, trim}, *fan;
-    unsigned threads = look->options.threads;
     int r;
 
     if (!tally || !trim)
@@ -52,12 +61,8 @@ static int walk_into(struct look *look, struct span_sink *tally, struct span_sin
     fan = fan_sink_new(sinks, 2);
     if (!fan)
         return -ENOMEM;
-    if (threads == 0) {
-        long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
-        threads = cpus < 1 ? 1 : cpus > 4 ? 4 : (unsigned)cpus;
-    }
-    r = look->heap->allocator->walk(&view, look->heap, fan, threads, why);
+    r = look->captured ? allocator->sweep(&view, look->heap, look->survey, fan, why)
+                       : allocator->walk(&view, look->heap, fan, look_threads(look), why);
     fan_sink_free(fan);
     return r;
 }
@@ -70,7 +75,7 @@ static int walk_heap(struct look *look, struct why *why)
     if (r)
         return r;
     tally = tally_sink_new(&look->out->tally, is_locked, &look->maps);
-    trim = trim_sink_new(&look->target.memory.memory, trim_rules_of(look), &look->out->trim);
+    trim = trim_sink_new(look_heap_view(look).memory, trim_rules_of(look), &look->out->trim);
     r = walk_into(look, tally, trim, why);
     if (tally)
         tally_sink_free(tally);
@@ -107,10 +112,11 @@ static int add_mappings(struct look *look, struct why *why)
     struct ledger_view view = {
         .memory = look->target.has_memory ? &look->target.memory.memory : NULL,
         .pages = &look->target.pages,
+        .image = look->captured ? &look->pages_now : NULL,
         .maps = &look->maps,
         .shmem = &look->shmem,
         .images = &look->images,
-        .stacks = look->target.stopped || look->read_still ? &look->stacks : NULL,
+        .stacks = look->target.stopped || look->read_still || look->captured ? &look->stacks : NULL,
         .regions = &claimed,
         .content_limit = CONTENT_LIMIT_BYTES,
         .scan_small = look->options.scan_small,
@@ -157,6 +163,17 @@ static int reconcile(struct look *look, uint64_t before, struct why *why)
     return 0;
 }
 
+/* What was captured in one stop has one sum. */
+static int check_captured(struct look *look, struct why *why)
+{
+    uint64_t sum = ledger_sum(&look->out->ledger);
+
+    look->out->rss = look->captured_rss;
+    if (sum != look->captured_rss.rss_bytes)
+        return why_set(why, OUTCOME_TORN, "the kernel moved its pages in the stop");
+    return 0;
+}
+
 int look_account(struct look *look, struct why *why)
 {
     struct rss before;
@@ -170,5 +187,5 @@ int look_account(struct look *look, struct why *why)
         return r;
     if (look->heap)
         tally_add_to_ledger(&look->out->tally, &look->out->ledger);
-    return reconcile(look, before.rss_bytes, why);
+    return look->captured ? check_captured(look, why) : reconcile(look, before.rss_bytes, why);
 }

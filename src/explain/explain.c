@@ -27,6 +27,7 @@ void explanation_free(struct explanation *explanation)
 static void look_close(struct look *look)
 {
     target_close(&look->target);
+    look_forget_survey(look);
     if (look->heap)
         look->heap->allocator->close(look->heap);
     look_forget_mappings(look);
@@ -136,8 +137,11 @@ static int take_heap(struct look *look)
 /* Without a long stop where that can be proven to make no difference, else inside one. */
 static int look_inside(struct look *look, struct why *why)
 {
-    int r = look_when_still(look, why);
+    enum explain_way first = look->options.first_way;
+    int r = first == EXPLAIN_STILL ? look_when_still(look, why) : OUTCOME_NOT_POSSIBLE;
 
+    if (r && first <= EXPLAIN_MOVING)
+        r = look_while_moving(look, why);
     if (r == 0)
         return 0;
     r = look_settle(look, why);
@@ -148,7 +152,7 @@ static int examine(struct look *look, struct why *why)
 {
     int r = look_inside(look, why);
 
-    look->out->stopped = look->target.stopped;
+    look->out->stopped = look->target.stopped || look->captured;
     target_resume(&look->target);
     look->out->pauses = look->target.pauses;
     if (r == 0)

@@ -124,12 +124,14 @@ int look_at_mappings(struct look *look, struct why *why)
 struct heap_view look_heap_view(struct look *look)
 {
     return (struct heap_view){
-        .memory = &look->target.memory.memory,
+        .memory = look->surveyed ? &look->frozen.memory : &look->target.memory.memory,
         .maps = &look->maps,
         .images = &look->images,
         .threads = look->threads,
         .thread_count = look->thread_count,
-        .running = !look->target.stopped && !look->read_still,
+        .running = !look->target.stopped && !look->read_still && !look->captured,
         .memo = &look->memo,
+        .lists_later = look->lists_later,
+        .zeros_known = look->surveyed,
     };
 }

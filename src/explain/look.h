@@ -2,6 +2,7 @@
 #pragma once
 
 #include "explain/explain.h"
+#include "mem/page-image.h"
 #include "procfs/maps.h"
 #include "target/stacks.h"
 #include "target/target.h"
@@ -25,6 +26,15 @@ struct look {
     enum rss_source rss_source;     /* what is exact on this kernel */
     bool main_top_trims;            /* [heap] ends with the main arena's top */
     struct unexplained_pieces pieces;
+
+    /* moving.c: what was surveyed while the process ran, and captured in a stop. */
+    bool surveyed, captured;        /* page states are those of `frozen` from then on */
+    bool lists_later;
+    struct page_image pages_before, pages_now;
+    struct frozen_memory frozen;
+    const struct allocator *surveyor;
+    struct heap_survey *survey;     /* NULL: there is no heap to decode */
+    struct rss captured_rss;
 };
 
 /* look.c */
@@ -57,8 +67,25 @@ void look_close_heap(struct look *look);
  */
 int look_when_still(struct look *look, struct why *why) must_check;
 
+bool look_is_large(struct look *look);
+void look_take_back(struct look *look, size_t refusals); /* what was found so far; `refusals` are kept */
+
+/* settle.c: one stop, which is to capture what was surveyed. OUTCOME_TORN: not a good moment; the process runs again. */
+int look_attempt(struct look *look, bool last, struct why *why) must_check;
+
+/*
+ * moving.c: looks at a running process in a stop that hardly grows with the heap, and accounts for all of it; it runs
+ * again then. 0; else it could not be done, and nothing is kept.
+ */
+int look_while_moving(struct look *look, struct why *why) must_check;
+int look_capture(struct look *look, struct why *why) must_check;
+void look_forget_survey(struct look *look);
+
 /* name.c: recognises allocators and runtimes, and gives them the unexplained bytes that are theirs. */
 int name_unexplained(struct look *look, struct why *why) must_check;
+
+/* account.c: as many threads as the walk takes. */
+unsigned look_threads(const struct look *look);
 
 /* account.c: walks the heap and adds up the ledger; then what it adds up to is compared with the kernel. */
 int look_account(struct look *look, struct why *why) must_check;

@@ -50,7 +50,7 @@ int look_open_heap(struct look *look, bool last, struct why *why)
         if (r == OUTCOME_NOT_FOUND)
             continue;
         /* What is read of a sleeping process is settled or not at the stop that ends it. */
-        if (r == 0 && !look->read_still)
+        if (r == 0 && !look->read_still && !look->lists_later)
             r = allocators[i]->settled(&view, look->heap, why);
         if (r && waits(look, allocators[i], r, last, why))
             return r;
@@ -61,8 +61,7 @@ int look_open_heap(struct look *look, bool last, struct why *why)
     return 0;
 }
 
-/* One stop. OUTCOME_TORN: not a good moment; the process runs again. */
-static int attempt(struct look *look, bool last, struct why *why)
+int look_attempt(struct look *look, bool last, struct why *why)
 {
     int r = target_stop(&look->target, why);
 
@@ -71,6 +70,8 @@ static int attempt(struct look *look, bool last, struct why *why)
     r = look_at_mappings(look, why);
     if (r == 0)
         r = look_open_heap(look, last, why);
+    if (r == 0 && look->surveyed)
+        r = look_capture(look, why);
     if (r) {
         look_close_heap(look);
         target_resume(&look->target);
@@ -88,7 +89,7 @@ static int stop_well(struct look *look, struct why *why)
             clock_sleep_ns(wait);
             wait = wait * 3 / 2 < LONGEST_WAIT_NS ? wait * 3 / 2 : LONGEST_WAIT_NS;
         }
-        r = attempt(look, i + 1 == ATTEMPTS, why);
+        r = look_attempt(look, i + 1 == ATTEMPTS, why);
     }
     return r;
 }

@@ -16,8 +16,7 @@
 /* What is smaller than this is walked inside one stop in less time than two stops would take. */
 #define SMALL_BYTES (UINT64_C(8) << 20)
 
-/* What was found so far, to be taken back when the process turns out to have run. */
-static void take_back(struct look *look, size_t refusals)
+void look_take_back(struct look *look, size_t refusals)
 {
     struct explanation *out = look->out;
 
@@ -138,17 +137,22 @@ static int look_and_prove(struct look *look, struct why *why)
     return r;
 }
 
+bool look_is_large(struct look *look)
+{
+    struct rss rss;
+
+    return look->target.has_memory && !look->options.no_stop &&
+           rss_read(look->procfs, look->pid, look->rss_source, &rss, NULL) == 0 &&
+           rss.anon_bytes >= SMALL_BYTES;
+}
+
 int look_when_still(struct look *look, struct why *why)
 {
     size_t refusals = look->out->refusals.count;
-    struct rss rss;
     int r;
 
-    if (!look->target.has_memory || look->options.no_stop)
+    if (!look_is_large(look))
         return OUTCOME_NOT_POSSIBLE;
-    r = rss_read(look->procfs, look->pid, look->rss_source, &rss, why);
-    if (r || rss.anon_bytes < SMALL_BYTES)
-        return r ? r : OUTCOME_NOT_POSSIBLE;
     r = look_at_mappings(look, why);
     if (r == 0)
         r = glance(look, why);
@@ -157,6 +161,6 @@ int look_when_still(struct look *look, struct why *why)
     if (r == 0)
         return 0;
     target_resume(&look->target);
-    take_back(look, refusals);
+    look_take_back(look, refusals);
     return r;
 }

@@ -1,8 +1,8 @@
 /*
  * What the program holds, by size class, and which of it pins pages: filled by a walk, told by findings.
  *
- * A page is pinned when it holds free bytes of a binned chunk or a top beside bytes in use, so that it cannot be given
- * back. The figures count what looks in use to a walker: chunks in tcaches and fastbins too.
+ * A page is pinned when it holds free bytes of a binned chunk or a top beside bytes that are in use, or that wait in a
+ * tcache or a fastbin: it cannot be given back.
  */
 #pragma once
 
@@ -14,13 +14,13 @@ enum { CENSUS_EXACT_BYTES = 1024, CENSUS_EXACT = CENSUS_EXACT_BYTES / 16, CENSUS
 
 struct census_class {
     uint64_t blocks, bytes;    /* in use, of whole chunks */
-    uint64_t pinned_pages;     /* pinned pages that a chunk of this class has bytes on */
+    uint64_t pinned_pages;     /* that a chunk of this class, in use or cached, has bytes on */
 };
 
 struct heap_census {
     struct census_class classes[CENSUS_CLASSES];
     uint64_t pinned_pages;       /* each counted once */
-    uint64_t pinning_bytes;      /* bytes in use on them */
+    uint64_t pinning_bytes;      /* what is not free on them */
 };
 
 /* Whether there is anything in it: a heap whose walk takes none, or that holds nothing, has no figures to tell. */

@@ -42,6 +42,8 @@ struct heap_view {
     size_t thread_count;
     bool running;                      /* the process was not stopped: nothing is certain */
     struct heap_memo *memo;            /* NULL: nothing is kept */
+    bool lists_later;                  /* for a survey: what threads and fastbins hold is not wanted yet */
+    bool zeros_known;                  /* the memory's flags tell which pages hold only zeros: nothing is read for it */
 };
 
 enum span_state {
@@ -168,6 +170,9 @@ struct span_sink_ops {
     void (*discard)(struct span_sink *child);
 };
 
+/* What a decoder noted of a running process' heap, to be completed in a stop. Its own, opaque. */
+struct heap_survey;
+
 struct allocator {
     const char *name;
     /*
@@ -184,6 +189,24 @@ struct allocator {
     int (*walk)(const struct heap_view *view, struct heap *heap, struct span_sink *sink, unsigned threads,
                 struct why *why);
     void (*close)(struct heap *heap);
+    /*
+     * The walk of a heap that goes on changing, in three steps, so that a stop lasts only as long as what must be
+     * consistent takes to read. NULL for a decoder that cannot. Errors as above; OUTCOME_NOT_POSSIBLE: more free chunks
+     * than are kept.
+     *
+     * survey: walks while the process runs, noting what seems free. `heap` was opened with view->lists_later, and may be
+     * closed afterwards.
+     */
+    int (*survey)(const struct heap_view *view, const struct heap *heap, unsigned threads, struct heap_survey **ret,
+                  struct why *why);
+    /* capture: in a stop, with the heap opened in it: reads again what was noted, and what became free since. */
+    int (*capture)(const struct heap_view *view, const struct heap *heap, struct heap_survey *survey, struct why *why);
+    /* resolve: afterwards, content is not needed: OUTCOME_TORN when what was captured contradicts itself. */
+    int (*resolve)(const struct heap *heap, struct heap_survey *survey, struct why *why);
+    /* sweep: as `walk`, from what was captured. Blocks in use are told as runs; how many is as of the survey. */
+    int (*sweep)(const struct heap_view *view, struct heap *heap, const struct heap_survey *survey,
+                 struct span_sink *sink, struct why *why);
+    void (*survey_free)(struct heap_survey *survey);
 };
 
 /* Every decoder, in the order in which they are tried. NULL-terminated. */

@@ -8,6 +8,7 @@
 
 #include "heap/heap.h"
 #include "mem/memory.h"
+#include "mem/page-image.h"
 #include "procfs/maps.h"
 #include "target/stacks.h"
 
@@ -56,6 +57,7 @@ struct unexplained_pieces {
 struct ledger_view {
     struct memory *memory;             /* NULL: content may not be read; then nothing is told to be zero */
     const struct page_source *pages;
+    const struct page_image *image;    /* page states of another moment, taken instead of asking `pages`; or NULL */
     const struct maps *maps;
     const struct shmem_devices *shmem;
     const struct elf_images *images;   /* where .bss ends; may be empty */

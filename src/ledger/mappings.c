@@ -156,10 +156,10 @@ static bool reads_content(struct pass *pass, struct range pages, bool huge)
 static int add_unclaimed(struct pass *pass, struct range pages, uint8_t flags, struct why *why)
 {
     bool huge = flags & PAGE_HUGE;
-    uint64_t zero = 0;
+    uint64_t zero = flags & PAGE_CONTENT_ZERO ? range_length(pages) : 0;
     int r = 0;
 
-    if (reads_content(pass, pages, huge))
+    if (!pass->view->image && reads_content(pass, pages, huge))
         r = count_zero_pages(pass, pages, flags, &zero, why);
     if (r)
         return r;
@@ -216,19 +216,38 @@ static int add_run(struct pass *pass, const struct page_run *run, struct why *wh
     return add_anonymous(pass, run->range, run->flags, why);
 }
 
+/* A region need not begin or end with a page. */
+static int add_clipped(struct pass *pass, struct page_run run, struct range gap, struct why *why)
+{
+    if (run.range.start < gap.start)
+        run.range.start = gap.start;
+    run.range.end = lower(run.range.end, gap.end);
+    return add_run(pass, &run, why);
+}
+
+static int add_gap_of_image(struct pass *pass, struct range gap, struct why *why)
+{
+    remote_addr at = align_down(gap.start, PAGE_BYTES);
+    struct page_run run;
+    int r = 0;
+
+    while (r == 0 && page_image_next(pass->view->image, &at, gap.end,
+                                     (uint8_t) ~(PAGE_EXCLUSIVE | PAGE_UNREADABLE), &run))
+        r = add_clipped(pass, run, gap, why);
+    return r;
+}
+
 static int add_gap(struct pass *pass, struct range gap, struct why *why)
 {
     struct range pages = {align_down(gap.start, PAGE_BYTES), align_up(gap.end, PAGE_BYTES)};
     struct page_run run;
     int r;
 
+    if (pass->view->image)
+        return add_gap_of_image(pass, gap, why);
     pages_begin(pass->cursor, pass->view->pages, pages, PAGES_PLAIN);
     while ((r = pages_next(pass->cursor, &run, why)) > 0) {
-        /* A region need not begin or end with a page. */
-        if (run.range.start < gap.start)
-            run.range.start = gap.start;
-        run.range.end = lower(run.range.end, gap.end);
-        r = add_run(pass, &run, why);
+        r = add_clipped(pass, run, gap, why);
         if (r)
             return r;
     }

@@ -10,6 +10,8 @@
 /* 512 KiB a call: measured to be as fast as it gets; larger ones fall out of the cache. */
 enum { RUN_PAGES = 128 };
 
+enum { GATHER_PIECES = 1024 }; /* UIO_MAXIOV */
+
 enum way {
     WAY_NONE,   /* nothing to read, or not to be read: zeros */
     WAY_READV,  /* process_vm_readv: the fastest */
@@ -151,6 +153,62 @@ static int live_page_flags(struct memory *memory, remote_addr start, size_t coun
     return pages_flags(&((struct live_memory *)memory)->pages, start, count, ret_flags, why);
 }
 
+static int gather_singly(struct memory *memory, struct memory_piece *piece, struct why *why)
+{
+    int r = memory_read(memory, piece->address, piece->to, piece->length, NULL);
+
+    if (r < 0)
+        return gone((struct live_memory *)memory, why);
+    piece->ok = r == 0;
+    return 0;
+}
+
+/* How many pieces from the front one call reads, perhaps 0; negative errno. */
+static int gather_some(struct live_memory *live, struct memory_piece *pieces, int count,
+                       struct why *why)
+{
+    struct iovec local[GATHER_PIECES], remote[GATHER_PIECES];
+    ssize_t left;
+    int done = 0;
+
+    if (count < 1)
+        return 0;
+    for (int i = 0; i < count; i++) {
+        local[i] = (struct iovec){pieces[i].to, pieces[i].length};
+        remote[i] = (struct iovec){(void *)(uintptr_t)pieces[i].address, pieces[i].length};
+    }
+    left =
+        process_vm_readv(live->pid, local, (unsigned long)count, remote, (unsigned long)count, 0);
+    if (left < 0 && errno == ESRCH)
+        return gone(live, why);
+    while (done < count && left >= (ssize_t)pieces[done].length) {
+        left -= (ssize_t)pieces[done].length;
+        pieces[done++].ok = true;
+    }
+    return done;
+}
+
+static int live_gather(struct memory *memory, struct memory_piece *pieces, size_t count,
+                       struct why *why)
+{
+    struct live_memory *live = (struct live_memory *)memory;
+
+    for (size_t i = 0; i < count;) {
+        int most = count - i < GATHER_PIECES ? (int)(count - i) : GATHER_PIECES;
+        int r = live->only_mem_fd || live->running ? 0 : gather_some(live, pieces + i, most, why);
+
+        if (r < 0)
+            return r;
+        i += (size_t)r;
+        if (r == most)
+            continue;
+        r = gather_singly(memory, &pieces[i++], why); /* the one that was refused, if any */
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
 /* Container run-times' filters refuse the call whatever it asks for; asking for nothing touches
  * nothing. */
 static bool readv_is_refused(pid_t pid)
@@ -161,7 +219,7 @@ static bool readv_is_refused(pid_t pid)
 int live_memory_open(struct live_memory *ret, const struct procfs *procfs, pid_t pid,
                      struct why *why)
 {
-    static const struct memory_ops ops = {live_page_flags, live_read_pages};
+    static const struct memory_ops ops = {live_page_flags, live_read_pages, live_gather};
     struct live_memory live = {.memory.ops = &ops, .pid = pid};
     int r;
 

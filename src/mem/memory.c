@@ -29,6 +29,20 @@ int memory_read_pages(struct memory *memory, remote_addr start, size_t count, ui
     return r ? r : memory->ops->read_pages(memory, start, count, flags, buffer, why);
 }
 
+int memory_gather(struct memory *memory, struct memory_piece *pieces, size_t count, struct why *why)
+{
+    if (memory->ops->gather)
+        return memory->ops->gather(memory, pieces, count, why);
+    for (size_t i = 0; i < count; i++) {
+        int r = memory_read(memory, pieces[i].address, pieces[i].to, pieces[i].length, NULL);
+
+        if (r < 0)
+            return why_set(why, r, "the process has gone");
+        pieces[i].ok = r == 0;
+    }
+    return 0;
+}
+
 static int all_present(const uint8_t *flags, size_t count, remote_addr start, struct why *why)
 {
     for (size_t i = 0; i < count; i++) {

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,14 @@
 #include "procfs/pages.h"
 
 struct memory;
+
+/* A few bytes to be read among many others. */
+struct memory_piece {
+    remote_addr address;
+    uint32_t length;
+    bool ok;         /* out: it could be read */
+    void *to;
+};
 
 struct memory_ops {
     /* Flags of `count` pages from page-aligned `start`, exclusive bits included. 0 or negative errno. */
@@ -25,6 +34,8 @@ struct memory_ops {
      */
     int (*read_pages)(struct memory *memory, remote_addr start, size_t count, uint8_t *flags, void *buffer,
                       struct why *why);
+    /* See memory_gather. NULL: piece by piece. */
+    int (*gather)(struct memory *memory, struct memory_piece *pieces, size_t count, struct why *why);
 };
 
 struct memory {
@@ -36,6 +47,12 @@ int memory_page_flags(struct memory *memory, remote_addr start, size_t count, ui
                       struct why *why) must_check;
 int memory_read_pages(struct memory *memory, remote_addr start, size_t count, uint8_t *flags, void *buffer,
                       struct why *why) must_check;
+
+/*
+ * Reads many small pieces at once. The caller knows that they lie in pages that are present and mapped by this process
+ * alone (a few that are not can only make them unreadable). Sets `ok` of each. 0 or negative errno.
+ */
+int memory_gather(struct memory *memory, struct memory_piece *pieces, size_t count, struct why *why) must_check;
 
 /*
  * Reads [address, address + length) for a decoder. All of it must be present (the shared zero page counts

@@ -1,6 +1,10 @@
 #include "mem/zeros.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/cleanup.h"
 
 bool window_has_huge(const struct page_window *window)
 {
@@ -67,4 +71,44 @@ int find_zero_pages(struct page_window *window, struct memory *memory, uint8_t *
         i += run;
     }
     return 0;
+}
+
+static bool is_wanted(uint8_t flags, bool small_too)
+{
+    return page_is_resident(flags) && !(flags & PAGE_FILE) && (small_too || flags & PAGE_HUGE);
+}
+
+static int test_image_pages(struct memory *memory, remote_addr start, size_t count, uint8_t *flags,
+                            uint8_t *buffer, struct why *why)
+{
+    int r = memory_read_pages(memory, start, count, flags, buffer, why);
+
+    for (size_t i = 0; r == 0 && i < count; i++)
+        if (!(flags[i] & PAGE_UNREADABLE) && page_is_all_zero(buffer + i * PAGE_BYTES))
+            flags[i] |= PAGE_CONTENT_ZERO;
+    return r;
+}
+
+int find_zero_pages_of_image(struct page_image *image, struct memory *memory, bool small_too,
+                             uint64_t limit, struct why *why)
+{
+    enum { BATCH_PAGES = 64 };
+    auto_free uint8_t *buffer = malloc(BATCH_PAGES * PAGE_BYTES);
+    int r = buffer ? 0 : -ENOMEM;
+
+    for (size_t w = 0; r == 0 && w < image->count; w++) {
+        remote_addr base = image->items[w].index * WINDOW_BYTES;
+        uint8_t *flags = image->items[w].flags;
+
+        for (size_t i = 0, run; r == 0 && i < WINDOW_PAGES; i += run ? run : 1) {
+            for (run = 0; i + run < WINDOW_PAGES && run < BATCH_PAGES; run++)
+                if (!is_wanted(flags[i + run], small_too))
+                    break;
+            if (run == 0 || run * PAGE_BYTES > limit)
+                continue;
+            limit -= run * PAGE_BYTES;
+            r = test_image_pages(memory, base + i * PAGE_BYTES, run, flags + i, buffer, why);
+        }
+    }
+    return r;
 }

@@ -206,8 +206,15 @@ static int scan(struct page_cursor *cursor, struct why *why)
         .return_mask =
             SCAN_IS_PRESENT | SCAN_IS_SWAPPED | SCAN_IS_FILE | SCAN_IS_PFNZERO | SCAN_IS_HUGE,
     };
-    int r = ioctl(cursor->source->pagemap_fd, SCAN_IOCTL, &arg);
+    int r;
 
+    if (cursor->want & PAGES_RESIDENT_ONLY && !cursor->source->scan_misses_huge_zero) {
+        arg.category_anyof_mask = 0;
+        arg.category_mask = SCAN_IS_PRESENT | SCAN_IS_PFNZERO;
+        arg.category_inverted = SCAN_IS_PFNZERO;
+        arg.return_mask = SCAN_IS_PRESENT;
+    }
+    r = ioctl(cursor->source->pagemap_fd, SCAN_IOCTL, &arg);
     if (r < 0)
         return scan_failed(cursor, -errno, why);
     if (!enqueue(cursor, regions, (size_t)r))

@@ -60,6 +60,8 @@ void page_source_close(struct page_source *source);
 enum pages_want {
     PAGES_PLAIN = 0,
     PAGES_WANT_EXCLUSIVE = 1 << 0, /* PAGE_EXCLUSIVE for anonymous present pages; costs a pagemap read */
+    PAGES_RESIDENT_ONLY = 1 << 1,  /* of resident pages PAGE_PRESENT and no more, of others perhaps nothing: a third of the
+                                      cost, where the kernel can (PAGEMAP_SCAN, which then looks at no page itself) */
 };
 
 /*

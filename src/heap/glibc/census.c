@@ -1,6 +1,7 @@
 #include "heap/glibc/census.h"
 
-/* What is not free counts as in use: of headers of heaps and arenas too, where they share a page with both. */
+/* What is not free counts as in use: of headers of heaps and arenas too, where they share a page
+ * with both. */
 void census_enter_page(struct heap_census *census, struct page_use *use, remote_addr address)
 {
     bool in_use = false;

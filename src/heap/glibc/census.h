@@ -22,7 +22,20 @@ static inline void page_use_add(struct page_use *use, unsigned class)
 /* Counts the page that is left and goes to the one that holds `address`. */
 void census_enter_page(struct heap_census *census, struct page_use *use, remote_addr address);
 
-/* Chunks of one size in use, side by side in `range`. Between its first and its last page nothing is free. */
+/* Chunks of one size side by side in `range` that keep their pages: in use, or waiting in a cache. */
+static inline void census_add_keeping(struct heap_census *census, struct page_use *use, struct range range,
+                                      unsigned class)
+{
+    if (align_down(range.start, PAGE_BYTES) != use->page)
+        census_enter_page(census, use, range.start);
+    page_use_add(use, class);
+    if (align_down(range.end - 1, PAGE_BYTES) == use->page)
+        return;
+    census_enter_page(census, use, range.end - 1); /* between its first and its last page nothing is free */
+    page_use_add(use, class);
+}
+
+/* Chunks of one size in use, side by side in `range`. */
 static inline void census_add_in_use(struct heap_census *census, struct page_use *use, struct range range,
                                      uint64_t chunk_bytes, uint64_t chunks)
 {
@@ -30,13 +43,7 @@ static inline void census_add_in_use(struct heap_census *census, struct page_use
 
     census->classes[class].blocks += chunks;
     census->classes[class].bytes += range_length(range);
-    if (align_down(range.start, PAGE_BYTES) != use->page)
-        census_enter_page(census, use, range.start);
-    page_use_add(use, class);
-    if (align_down(range.end - 1, PAGE_BYTES) == use->page)
-        return;
-    census_enter_page(census, use, range.end - 1);
-    page_use_add(use, class);
+    census_add_keeping(census, use, range, class);
 }
 
 /* A free chunk. Between its first and its last page nothing is in use. */

@@ -15,7 +15,8 @@ static void glibc_close(struct heap *heap)
     free(heap->refusals.items);
     free(glibc->details.items);
     free(glibc->marks.items);
-    chunk_set_free(&glibc->fastbin);
+    for (size_t i = 0; i < FASTBIN_SETS; i++)
+        chunk_set_free(&glibc->fastbins[i]);
     free(glibc);
 }
 
@@ -56,7 +57,7 @@ static int read_all(const struct heap_view *view, struct glibc *glibc, struct wh
     if (r)
         return r;
     glibc_check_regions(view, glibc);
-    r = glibc_read_lists(view, glibc, why);
+    r = view->lists_later ? 0 : glibc_read_lists(view, glibc, why);
     /* Lists may lead into what was refused: then that is the reason, and another moment is no
      * better. */
     if (r > 0 && glibc->heap.refusals.count)
@@ -93,4 +94,9 @@ const struct allocator glibc_allocator = {
     .settled = glibc_settled,
     .walk = glibc_walk,
     .close = glibc_close,
+    .survey = glibc_survey,
+    .capture = glibc_capture,
+    .resolve = glibc_resolve,
+    .sweep = glibc_sweep,
+    .survey_free = glibc_survey_free,
 };

@@ -30,7 +30,7 @@ struct glibc {
         size_t count, capacity;
     } details;
     struct chunk_marks marks;  /* tcache chunks and structs */
-    struct chunk_set fastbin;  /* fastbin chunks */
+    struct chunk_set fastbins[FASTBIN_SETS]; /* fastbin chunks, see fastbin_set_of */
     bool links_mangled;        /* safe-linking (2.32, a1a486d70e): inferred from the lists' ends */
     bool links_known;
 };
@@ -79,7 +79,33 @@ static inline remote_addr bin_header(const struct state_layout *state, remote_ad
     return arena + state->bins + 16 * (uint64_t)(index - 1) - 16;
 }
 
+/*
+ * Fastbin chunks are kept by size, and by whether they begin in the first or the second half of 32 bytes, so that one bit
+ * for 32 bytes tells exactly where. FASTBIN_SETS: this size is in no fastbin.
+ */
+static inline size_t fastbin_set_of(remote_addr chunk, uint64_t bytes)
+{
+    uint64_t bin = bytes / CHUNK_ALIGNMENT - 2;
+
+    return bin < FASTBIN_COUNT ? 2 * (size_t)bin + (chunk / CHUNK_ALIGNMENT & 1) : FASTBIN_SETS;
+}
+
+static inline uint64_t fastbin_bytes(size_t bin)
+{
+    return (bin + 2) * CHUNK_ALIGNMENT;
+}
+
 extern const struct allocator glibc_allocator;
+
+/* survey.c, capture.c, resolve.c, sweep.c: see struct allocator. */
+int glibc_survey(const struct heap_view *view, const struct heap *heap, unsigned threads, struct heap_survey **ret,
+                 struct why *why) must_check;
+int glibc_capture(const struct heap_view *view, const struct heap *heap, struct heap_survey *survey, struct why *why)
+    must_check;
+int glibc_resolve(const struct heap *heap, struct heap_survey *survey, struct why *why) must_check;
+int glibc_sweep(const struct heap_view *view, struct heap *heap, const struct heap_survey *survey,
+                struct span_sink *sink, struct why *why) must_check;
+void glibc_survey_free(struct heap_survey *survey);
 
 /* find.c: the main arena and mp_, by signature. 0, OUTCOME_NOT_FOUND, OUTCOME_LAYOUT_UNKNOWN, negative errno. */
 int glibc_find_main_arena(const struct heap_view *view, struct glibc *glibc, struct why *why) must_check;

@@ -20,6 +20,7 @@ enum {
 
     BIN_COUNT = 127,            /* bins 1..127; the last is never used, so always empty */
     FASTBIN_COUNT = 10,
+    FASTBIN_SETS = 2 * FASTBIN_COUNT, /* see fastbin_set_of */
     TCACHE_SMALL_BINS = 64,     /* of one chunk size each */
     ARENA_NONCONTIGUOUS = 2,    /* malloc_state.flags */
 };

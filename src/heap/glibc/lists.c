@@ -177,12 +177,16 @@ static int read_tcache(struct list_reader *reader, remote_addr address, struct w
 {
     const struct tcache_layout *layout = reader->glibc->tcache;
     uint8_t bytes[TCACHE_STRUCT_MOST];
+    uint64_t size = 0;
     int r = memory_cache_read(&reader->cache, address, bytes, layout->size, why);
 
     if (r == 0)
-        r = chunk_marks_add(
-            &reader->glibc->marks,
-            (struct chunk_mark){.chunk = address - CHUNK_HEADER_BYTES, .kind = MARK_TCACHE_STRUCT});
+        r = memory_cache_read(&reader->cache, address - 8, &size, sizeof size, why);
+    if (r == 0)
+        r = chunk_marks_add(&reader->glibc->marks,
+                            (struct chunk_mark){.chunk = address - CHUNK_HEADER_BYTES,
+                                                .bytes = size & ~(uint64_t)CHUNK_FLAGS,
+                                                .kind = MARK_TCACHE_STRUCT});
     for (unsigned bin = 0; r == 0 && bin < layout->bins; bin++) {
         uint64_t count;
 
@@ -248,17 +252,19 @@ static int read_tcaches(struct list_reader *reader, struct why *why)
     return r;
 }
 
-static int read_fastbin(struct list_reader *reader, struct arena_detail *detail, remote_addr chunk,
+static int read_fastbin(struct list_reader *reader, struct arena_detail *detail, size_t bin,
                         struct why *why)
 {
-    struct glibc *glibc = reader->glibc;
+    struct chunk_set *sets = reader->glibc->fastbins;
+    uint64_t bytes = fastbin_bytes(bin);
+    remote_addr chunk = detail->fastbins[bin];
 
     while (chunk) {
         int r;
 
         if (!is_link(reader, chunk))
             return why_set(why, OUTCOME_TORN, "a fastbin leads nowhere");
-        r = chunk_set_add(&glibc->fastbin, chunk);
+        r = chunk_set_add(&sets[fastbin_set_of(chunk, bytes)], chunk);
         if (r)
             return r > 0 ? why_set(why, r, "a fastbin is linked in a loop") : r;
         detail->fastbin_count++;
@@ -281,8 +287,7 @@ int glibc_read_lists(const struct heap_view *view, struct glibc *glibc, struct w
         r = read_tcaches(&reader, why);
     for (size_t i = 0; r == 0 && i < glibc->details.count; i++)
         for (unsigned bin = 0; r == 0 && bin < FASTBIN_COUNT; bin++) /* all empty from 2.43 on */
-            r = read_fastbin(&reader, &glibc->details.items[i],
-                             glibc->details.items[i].fastbins[bin], why);
+            r = read_fastbin(&reader, &glibc->details.items[i], bin, why);
     chunk_marks_sort(&glibc->marks);
     memory_cache_close(&reader.cache);
     return r;

@@ -31,7 +31,7 @@ int chunk_marks_add(struct chunk_marks *marks, struct chunk_mark mark) must_chec
 void chunk_marks_sort(struct chunk_marks *marks);
 size_t chunk_marks_first_at(const struct chunk_marks *marks, remote_addr address); /* index of the first at or above */
 
-enum { CHUNK_SET_LEAF_BYTES = 4096 };
+enum { CHUNK_SET_LEAF_BYTES = 4096, CHUNK_SET_UNIT = 32 };
 #define CHUNK_SET_LEAF_SPAN ((uint64_t)CHUNK_SET_LEAF_BYTES * 8 * 32) /* heap covered by a leaf: 1 MiB */
 
 struct chunk_set_leaf {

@@ -34,7 +34,9 @@ int reader_open(struct region_reader *reader, const struct heap_view *view,
     if (!reader->slice || !reader->batch)
         return -ENOMEM;
     r = window_load(&reader->window, view->memory, first, why);
-    return r ? r : find_zero_pages(&reader->window, view->memory, reader->slice, SLICE_PAGES, why);
+    return r || view->zeros_known
+               ? r
+               : find_zero_pages(&reader->window, view->memory, reader->slice, SLICE_PAGES, why);
 }
 
 void reader_close(struct region_reader *reader)
@@ -128,7 +130,7 @@ static int next_window(struct region_reader *reader, struct why *why)
 
     if (r == 0)
         r = window_load(&reader->window, reader->view->memory, range, why);
-    if (r == 0 && window_has_huge(&reader->window)) {
+    if (r == 0 && !reader->view->zeros_known && window_has_huge(&reader->window)) {
         reader->slice_range = (struct range){0, 0};
         r = find_zero_pages(&reader->window, reader->view->memory, reader->slice, SLICE_PAGES, why);
     }

@@ -13,8 +13,7 @@ struct run {
     const uint8_t *end;       /* the last place where a header fits */
     remote_addr chunk, limit; /* the chunk at `header`; chunks from `limit` on are not the run's */
     uint64_t size;            /* its size word */
-    bool has_fastbins;
-    bool after_live; /* the chunk before is in use, and in this run */
+    bool after_live;          /* the chunk before is in use, and in this run */
     struct heap_span span;
 };
 
@@ -60,8 +59,7 @@ static inline bool is_chunk(const struct run *run, const uint8_t *header, uint64
 
 static inline bool is_in_fastbin(const struct run *run, remote_addr chunk, uint64_t size)
 {
-    return run->has_fastbins && bytes_of(size) <= FASTBIN_CHUNK_MOST &&
-           walker_in_fastbin(run->walker, chunk);
+    return walker_in_fastbin(run->walker, chunk, bytes_of(size));
 }
 
 /*
@@ -78,7 +76,8 @@ static inline uint64_t skip_equals(struct run *run, bool may_be_fast)
     while (after == size && chunk < run->limit && bytes <= (uint64_t)(run->end - header)) {
         uint64_t next = size_at(header + bytes);
 
-        if (!(next & CHUNK_PREV_INUSE) || (may_be_fast && walker_in_fastbin(run->walker, chunk)))
+        if (!(next & CHUNK_PREV_INUSE) ||
+            (may_be_fast && walker_in_fastbin(run->walker, chunk, bytes)))
             break;
         after = next;
         header += bytes;
@@ -91,14 +90,22 @@ static inline uint64_t skip_equals(struct run *run, bool may_be_fast)
     return count;
 }
 
+static bool has_fastbin(const struct glibc *glibc, uint64_t bytes)
+{
+    size_t set = fastbin_set_of(0, bytes);
+
+    return set < FASTBIN_SETS &&
+           (glibc->fastbins[set].slot_count || glibc->fastbins[set + 1].slot_count);
+}
+
 static bool take_live(struct run *run)
 {
     struct part *part = run->walker->part;
     uint64_t bytes = bytes_of(run->size), count;
     remote_addr from = run->chunk;
 
-    count = run->has_fastbins && bytes <= FASTBIN_CHUNK_MOST ? skip_equals(run, true)
-                                                             : skip_equals(run, false);
+    count =
+        has_fastbin(run->walker->glibc, bytes) ? skip_equals(run, true) : skip_equals(run, false);
     if (count == 0)
         return false;
     census_add_in_use(&part->census, &run->walker->page_use, (struct range){from, run->chunk},
@@ -138,6 +145,7 @@ static void count_small_free(struct run *run, uint64_t bytes, bool binned)
         run->span.binned_chunks++;
         run->span.binned_bytes += bytes;
     } else {
+        census_add_keeping(&part->census, &run->walker->page_use, range, census_class_of(bytes));
         part->sums.fastbin_count++;
         part->sums.fastbin_addresses += hash_address(run->chunk);
         run->span.fast_chunks++;
@@ -152,6 +160,8 @@ static bool take_small_free(struct run *run)
     const uint8_t *behind = run->header + bytes;
     bool binned = !(size_at(behind) & CHUNK_PREV_INUSE);
 
+    if (binned && run->walker->part->nodes) /* it is to be noted */
+        return false;
     if (!run->after_live || bytes > SMALL_FREE_MOST || !is_live_behind(run, bytes))
         return false;
     if (binned && (field_u64(behind, 0) != bytes || !(run->size & CHUNK_PREV_INUSE)))
@@ -175,7 +185,6 @@ static struct run run_from(struct walker *walker, const struct chunk_header *her
                         .chunk = here->address,
                         .limit = run_limit(walker, here->address),
                         .size = here->bytes | here->flags,
-                        .has_fastbins = walker->glibc->fastbin.slot_count,
                         .span = {.start = here->address, .state = SPAN_LIVE}};
 }
 

@@ -36,8 +36,7 @@ static int state_in_use(struct walker *walker, remote_addr chunk, uint64_t bytes
     *state = bytes == FENCE_BYTES ? SPAN_FENCE : SPAN_LIVE;
     if (walker->mark < marks->count && marks->items[walker->mark].chunk <= chunk)
         return state_by_mark(walker, chunk, bytes, state);
-    if (bytes <= FASTBIN_CHUNK_MOST && walker->glibc->fastbin.slot_count &&
-        walker_in_fastbin(walker, chunk)) {
+    if (walker_in_fastbin(walker, chunk, bytes)) {
         *state = SPAN_FASTBIN;
         walker->part->sums.fastbin_count++;
         walker->part->sums.fastbin_addresses += hash_address(chunk);
@@ -62,7 +61,9 @@ static int state_free(struct walker *walker, const struct chunk_header *here,
     sums->addresses += hash_address(here->address);
     sums->fd_targets += hash_address(links[0]);
     sums->bk_targets += hash_address(links[1]);
-    return 0;
+    return walker->part->nodes ? free_nodes_note(walker->part->nodes, here->address, here->bytes,
+                                                 links[0], links[1])
+                               : 0;
 }
 
 /* A thread heap that is not the last ends in a header of size 0; the 16 or 32 bytes before it are
@@ -97,6 +98,8 @@ static void count_chunk(struct walker *walker, remote_addr chunk, uint64_t bytes
         census_add_free(&walker->part->census, &walker->page_use, range);
     else if (state == SPAN_LIVE)
         census_add_in_use(&walker->part->census, &walker->page_use, range, bytes, 1);
+    else if (state == SPAN_TCACHE || state == SPAN_FASTBIN || state == SPAN_METADATA)
+        census_add_keeping(&walker->part->census, &walker->page_use, range, census_class_of(bytes));
 }
 
 /* The top or the end marker: the last chunk of the region. */
@@ -162,14 +165,11 @@ static int walk_chunks(struct walker *walker, remote_addr from)
         r = walk_one(walker, &here, &next);
         here = next;
     }
-    if (r == 0)
-        part->end = here.address;
+    part->end = here.address;
     return r;
 }
 
-/* What stands before the first chunk: the heap header and, in an arena's first heap, the arena
- * itself. */
-static uint64_t lead_bytes(const struct glibc *glibc, const struct heap_region *region)
+uint64_t glibc_lead_bytes(const struct glibc *glibc, const struct heap_region *region)
 {
     uint64_t lead = glibc->heap_info ? glibc->heap_info->size : 0;
 
@@ -184,7 +184,8 @@ int glibc_walk_part(const struct heap_view *view, const struct glibc *glibc, str
                     struct span_sink *sink, struct why *why)
 {
     auto_free struct walker *walker = calloc(1, sizeof *walker);
-    uint64_t lead = part->begin == part->region->range.start ? lead_bytes(glibc, part->region) : 0;
+    uint64_t lead =
+        part->begin == part->region->range.start ? glibc_lead_bytes(glibc, part->region) : 0;
     int r;
 
     if (!walker)
@@ -193,7 +194,8 @@ int glibc_walk_part(const struct heap_view *view, const struct glibc *glibc, str
     walker->arena = &glibc->heap.arenas.items[part->region->arena];
     walker->part = part;
     walker->why = why;
-    walker->leaf_index = UINT64_MAX;
+    for (size_t i = 0; i < FASTBIN_SETS; i++)
+        walker->leaves[i].index = UINT64_MAX;
     walker->mark = chunk_marks_first_at(&glibc->marks, part->begin);
     part->sums = (struct list_sums){0};
     part->census = (struct heap_census){0};

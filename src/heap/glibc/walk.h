@@ -6,6 +6,7 @@
 
 #include "heap/glibc/census.h"
 #include "heap/glibc/glibc.h"
+#include "heap/glibc/nodes.h"
 
 /*
  * What every chunk list must cancel out to: each free chunk is pointed at once by an fd and once by a bk. Summed over
@@ -21,8 +22,9 @@ struct part {
     const struct heap_region *region;
     remote_addr begin;       /* a chunk (or the region's start) */
     remote_addr limit;       /* chunks that begin below are this part's */
+    struct free_nodes *nodes; /* binned chunks are noted here; NULL: nowhere */
     /* results */
-    remote_addr end;         /* the first chunk at or above limit, or the region's end */
+    remote_addr end;         /* the first chunk at or above limit, or the region's end; where it went wrong */
     struct list_sums sums;
     struct heap_census census; /* pages that two parts share are counted in each for what it sees of them */
 };
@@ -44,3 +46,6 @@ int glibc_guess_chunk(const struct heap_view *view, const struct heap_region *re
 /* walk-mmapped.c: one mmapped chunk, into a fork of `sink` that is joined. 0 or negative errno. */
 int glibc_walk_mmapped(const struct heap_view *view, const struct glibc *glibc, const struct heap_region *region,
                        struct span_sink *sink, struct why *why) must_check;
+
+/* What stands before the first chunk of a region, in bytes: the heap's header and, in an arena's first heap, the arena. */
+uint64_t glibc_lead_bytes(const struct glibc *glibc, const struct heap_region *region);

@@ -4,7 +4,7 @@
 #include "heap/glibc/reader.h"
 #include "heap/glibc/walk.h"
 
-enum { FENCE_BYTES = 16, FASTBIN_CHUNK_MOST = 0xb0 };
+enum { FENCE_BYTES = 16 };
 
 struct walker {
     struct region_reader reader;
@@ -12,21 +12,26 @@ struct walker {
     const struct heap_arena *arena;
     struct part *part;
     size_t mark; /* next mark at or above the cursor */
-    uint64_t leaf_index;
-    const uint8_t *leaf; /* of the fastbin set, for leaf_index */
+    struct {
+        uint64_t index;
+        const uint8_t *bits; /* NULL: nothing of this set is there */
+    } leaves[FASTBIN_SETS]; /* of the fastbin sets, as met last */
     struct page_use page_use;
     struct why *why;
 };
 
-static inline bool walker_in_fastbin(struct walker *walker, remote_addr chunk)
+static inline bool walker_in_fastbin(struct walker *walker, remote_addr chunk, uint64_t bytes)
 {
+    size_t set = fastbin_set_of(chunk, bytes);
     uint64_t index = chunk / CHUNK_SET_LEAF_SPAN;
 
-    if (index != walker->leaf_index) {
-        walker->leaf_index = index;
-        walker->leaf = chunk_set_leaf(&walker->glibc->fastbin, chunk);
+    if (set == FASTBIN_SETS || !walker->glibc->fastbins[set].slot_count)
+        return false;
+    if (index != walker->leaves[set].index) {
+        walker->leaves[set].index = index;
+        walker->leaves[set].bits = chunk_set_leaf(&walker->glibc->fastbins[set], chunk);
     }
-    return walker->leaf && chunk_set_leaf_has(walker->leaf, chunk);
+    return walker->leaves[set].bits && chunk_set_leaf_has(walker->leaves[set].bits, chunk);
 }
 
 /*

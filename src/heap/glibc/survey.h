@@ -1,0 +1,71 @@
+/* The walk of a heap that goes on changing: what is kept from the survey to the sweep. */
+#pragma once
+
+#include "heap/glibc/glibc.h"
+#include "heap/glibc/nodes.h"
+
+/* A stretch of a region, as it was surveyed. */
+struct survey_part {
+    struct heap_region region; /* a copy: the heap it came from has been closed */
+    remote_addr begin, limit;
+    uint32_t first_cell, end_cell;
+    struct free_nodes nodes;
+    struct heap_census census; /* what was counted where it could be walked */
+    unsigned torn;             /* how often it had to be taken up again further on */
+    int result;
+};
+
+/* A chunk that became free, or changed, after the survey. */
+struct extra_node {
+    remote_addr chunk;
+    struct free_node node;
+};
+
+struct extra_nodes {
+    struct extra_node *items;
+    size_t count, capacity;
+    uint32_t *slots;           /* open addressing: index + 1 by cell */
+    size_t slot_count;
+};
+
+/* A surveyed node that a stop found changed: where it led before. */
+struct changed_node {
+    struct free_node *node;
+    uint32_t fd, bk;
+};
+
+struct changed_nodes {
+    struct changed_node *items;
+    size_t count, capacity;
+};
+
+/* The list ends of one arena's bins, in cells: [bin - 1]. */
+struct arena_heads {
+    uint32_t self[BIN_COUNT], fd[BIN_COUNT], bk[BIN_COUNT];
+};
+
+struct heap_survey {
+    struct cells cells;
+    struct survey_part *parts; /* ascending by address */
+    size_t part_count;
+    uint64_t node_count;
+    struct arena_heads *heads; /* one an arena of the heap captured last */
+    size_t head_count;
+    struct changed_nodes changed;
+    struct extra_nodes extras;
+};
+
+/* Adds what is new of the heap's places; ranges that are there already stay what they are. */
+int survey_add_cells(struct heap_survey *survey, const struct glibc *glibc) must_check;
+
+/* More than this is not kept: 16 bytes each. */
+#define SURVEY_NODES_MOST (UINT64_C(5) << 19)
+
+/* The node or extra at `cell`, or NULL. */
+struct free_node *survey_find(const struct heap_survey *survey, uint32_t cell);
+struct extra_node *extra_nodes_find(const struct extra_nodes *extras, uint32_t cell);
+int extra_nodes_add(struct extra_nodes *extras, remote_addr chunk, uint32_t cell) must_check;
+void extra_nodes_clear(struct extra_nodes *extras);
+
+/* Whether `cell` is a bin's own end, and whose. False for others. */
+bool survey_is_head(const struct heap_survey *survey, uint32_t cell, size_t *ret_arena, size_t *ret_bin);
