@@ -86,9 +86,8 @@ int threads_from_environment(unsigned *ret)
 
 int way_from_environment(enum explain_way *ret)
 {
-    static const char *const names[] = {[EXPLAIN_STILL] = "still",
-                                        [EXPLAIN_MOVING] = "moving",
-                                        [EXPLAIN_STOPPED] = "stopped"};
+    static const char *const names[] = {
+        [EXPLAIN_STILL] = "still", [EXPLAIN_MOVING] = "moving", [EXPLAIN_STOPPED] = "stopped"};
     const char *text = getenv("RESIDUE_WAY");
 
     if (!text || !text[0]) {

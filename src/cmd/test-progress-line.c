@@ -98,7 +98,8 @@ static void on_a_terminal(void **state)
     while (!strstr(terminal.text, "GiB") && read_some(&terminal))
         continue;
     finish(&terminal);
-    if (!strstr(terminal.text, "decoding 3 of 10: post\\x1bgres: walking the heap, 1.00 of 4.00 GiB"))
+    if (!strstr(terminal.text,
+                "decoding 3 of 10: post\\x1bgres: walking the heap, 1.00 of 4.00 GiB"))
         fail_msg("%s", terminal.text);
     assert_true(terminal.length > sizeof erase);
     assert_string_equal(terminal.text + terminal.length - (sizeof erase - 1), erase);

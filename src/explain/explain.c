@@ -134,17 +134,37 @@ static int take_heap(struct look *look)
     return 0;
 }
 
+const char *explain_way_name(enum explain_way way)
+{
+    static const char *const names[] = {[EXPLAIN_STILL] = "still",
+                                        [EXPLAIN_MOVING] = "moving",
+                                        [EXPLAIN_STOPPED] = "stopped",
+                                        [EXPLAIN_RUNNING] = "running"};
+
+    return names[way];
+}
+
 /* Without a long stop where that can be proven to make no difference, else inside one. */
 static int look_inside(struct look *look, struct why *why)
 {
-    enum explain_way first = look->options.first_way;
-    int r = first == EXPLAIN_STILL ? look_when_still(look, why) : OUTCOME_NOT_POSSIBLE;
+    struct explanation *out = look->out;
+    int r = OUTCOME_NOT_POSSIBLE;
 
-    if (r && first <= EXPLAIN_MOVING)
-        r = look_while_moving(look, why);
+    out->way = look->options.first_way;
+    if (out->way == EXPLAIN_STILL && (r = look_when_still(look, why)) != 0)
+        out->way = EXPLAIN_MOVING;
+    if (out->way == EXPLAIN_MOVING && (r = look_while_moving(look, why)) != 0) {
+        out->way = EXPLAIN_STOPPED;
+        if (look_is_large(look) && r > 0 && why)
+            out->long_stop = *why;
+    }
     if (r == 0)
         return 0;
     r = look_settle(look, why);
+    if (!look->target.stopped) {
+        out->way = EXPLAIN_RUNNING;
+        out->long_stop.text[0] = '\0';
+    }
     return r ? r : look_account(look, why);
 }
 

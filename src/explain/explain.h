@@ -4,13 +4,6 @@
 #include "base/progress.h"
 #include "explain/explanation.h"
 
-/* How consistency is come by; each falls back on the next. For tests and measurements. */
-enum explain_way {
-    EXPLAIN_STILL,   /* proven to have slept: two short stops */
-    EXPLAIN_MOVING,  /* surveyed first, then what must be consistent is read in a stop */
-    EXPLAIN_STOPPED, /* all in one stop */
-};
-
 struct explain_options {
     enum explain_way first_way; /* the first to be tried */
     bool no_stop;      /* look without stopping: nothing is exact then */

@@ -16,6 +16,17 @@
 #include "procfs/thp.h"
 #include "target/target.h"
 
+/* How what is told comes to be of one moment. Each falls back on the next. */
+enum explain_way {
+    EXPLAIN_STILL,   /* proven to have slept while it was looked at; two short stops */
+    EXPLAIN_MOVING,  /* surveyed while it ran; what must be of one moment was read in a stop */
+    EXPLAIN_STOPPED, /* all in one stop */
+    EXPLAIN_RUNNING, /* not of one moment: it was not stopped */
+};
+
+/* "still", "moving", "stopped", "running" */
+const char *explain_way_name(enum explain_way way);
+
 struct explanation {
     pid_t pid;
     struct process_identity identity;
@@ -26,6 +37,8 @@ struct explanation {
     const char *container_runtime; /* "docker", ...; NULL where the cgroup's path does not tell */
     unsigned threads;
     bool stopped;                  /* the process was held still; else figures are of a moving thing */
+    enum explain_way way;
+    struct why long_stop;          /* EXPLAIN_STOPPED though it is large: why no shorter stop would do; else "" */
     uint64_t moved_bytes;          /* not stopped: by how much RSS changed while we looked */
 
     const char *allocator;         /* "glibc", or NULL when none was recognised */

@@ -233,6 +233,8 @@ json_t *why_object(const struct explanation *e)
         {"lazyfree_bytes", json_amount_if(e->lazyfree_known, e->lazyfree_bytes)},
         {"heap_live_zero_bytes", json_amount(e->heap_live_zero_bytes)},
         {"cgroup", cgroup_object(e)}, {"stopped", json_boolean(e->stopped)},
+        {"way", json_string(explain_way_name(e->way))},
+        {"long_stop_reason", json_text_if(e->long_stop.text)},
         {"moved_bytes", json_amount(e->moved_bytes)}, {"elapsed_ns", json_amount(e->elapsed_ns)},
         {"pauses", pauses_object(e)}, {"ledger", ledger_object(e)},
         {"unexplained_by", array_of(e, e->unexplained_by.count, owner_object)},

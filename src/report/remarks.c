@@ -251,6 +251,10 @@ static void pause_text(const struct page *page)
         fprintf(page->paragraph, "the process was paused %u times, for %s in all and %s at most",
                 pauses->count, format_duration(pauses->total_ns).text,
                 format_duration(pauses->longest_ns).text);
+    if (page->e->long_stop.text[0]) {
+        fputs(", all that was read inside the pause, because ", page->paragraph);
+        page_name(page, page->e->long_stop.text, WHOLE_TEXT);
+    }
 }
 
 static void movement_text(const struct page *page)
