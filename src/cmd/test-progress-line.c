@@ -28,6 +28,8 @@ static void work(int control, bool wanted)
     char byte;
 
     progress_line_begin(&line, wanted);
+    if (line.running != wanted)
+        _exit(3);
     progress_line_task(&line, "decoding %d of %d: %s", 3, 10, "post\x1bgres");
     progress = progress_line_interface(&line);
     progress_tell(&progress, "walking the heap", UINT64_C(1) << 30, UINT64_C(4) << 30);

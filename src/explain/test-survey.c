@@ -124,6 +124,8 @@ static void where_counters_are_estimates(void **state)
     file(5, "smaps_rollup", "Rss: 100 kB\nAnonymous: 44 kB\n");
     process(6, "odd", 10, 20, 30);
     file(6, "smaps_rollup", "Rss: 20 kB\nAnonymous: 12 kB\n");
+    process(7, "torn", 10, 20, 30);
+    file(7, "smaps_rollup", "Rss: 8 kB\nAnonymous: 9 kB\n");
     look_well((struct survey_options){0});
     assert_int_equal(result.source, RSS_FROM_SMAPS_ROLLUP);
     assert_int_equal(result.processes.items[0].amounts.rss_bytes, 100 * 1024);
@@ -132,6 +134,8 @@ static void where_counters_are_estimates(void **state)
     assert_int_equal(result.processes.items[0].amounts.file_bytes, 26 * 1024);
     assert_int_equal(result.processes.items[1].amounts.shmem_bytes, 8 * 1024);
     assert_int_equal(result.processes.items[1].amounts.file_bytes, 0);
+    assert_int_equal(result.processes.items[2].amounts.anon_bytes, 8 * 1024);
+    assert_int_equal(result.processes.items[2].amounts.shmem_bytes, 0);
 }
 
 static size_t told;
