@@ -18,6 +18,7 @@ static size_t share_bytes;
 static atomic_ulong interval_ns; /* from group to group of one worker; 0: without a break */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER, building = PTHREAD_MUTEX_INITIALIZER;
+static pthread_barrier_t built;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static bool going;
 static atomic_bool halt = true; /* !going, to be seen without the lock */
@@ -100,9 +101,12 @@ static void worker_body(unsigned thread)
     struct worker *worker = fill_worker(thread - 1);
     unsigned long due = 0;
 
-    pthread_mutex_lock(
-        &building); /* one after the other, so that shares are the same at each run */
+    pthread_mutex_lock(&building); /* in turn: none waits for an arena */
     fill_share(worker, share_bytes);
+    pthread_mutex_unlock(&building);
+    pthread_barrier_wait(&built);
+    pthread_mutex_lock(&building);
+    fill_free_half(worker);
     pthread_mutex_unlock(&building);
     for (;;) {
         if (atomic_load(&halt))
@@ -126,7 +130,9 @@ void busy_build(unsigned threads, size_t bytes)
     share_bytes = bytes / busy_worker_count();
     if (threads == 0) {
         fill_share(fill_worker(0), bytes);
+        fill_free_half(fill_worker(0));
     } else {
+        pthread_barrier_init(&built, NULL, threads);
         start_threads(threads, worker_body);
         pthread_mutex_lock(&lock);
         wait_for_all();

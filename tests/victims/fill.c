@@ -61,11 +61,14 @@ void fill_drop(struct link *block)
     free(block);
 }
 
-/* Each second one of `list`, whose length is `count`, to `doomed`; the others to the worker. */
-static size_t split(struct worker *worker, struct link *list, size_t count, struct link **doomed)
+/* Each second block to `doomed`, and of the others some from everywhere to the slots. The number of
+ * the doomed. */
+static size_t split(struct worker *worker, struct link **doomed)
 {
-    size_t stride = count / 2 / SLOTS + 1, kept = 0, freed = 0;
+    size_t stride = worker->lasting_count / 2 / SLOTS + 1, kept = 0, freed = 0;
+    struct link *list = worker->lasting;
 
+    worker->lasting = NULL;
     for (size_t i = 0; list; i++) {
         struct link *block = list;
 
@@ -79,6 +82,7 @@ static size_t split(struct worker *worker, struct link *list, size_t count, stru
             worker->lasting = block;
         }
     }
+    worker->lasting_count = kept - worker->slot_count;
     return freed;
 }
 
@@ -93,36 +97,32 @@ static void shuffle(struct numbers *numbers, struct link **blocks, size_t count)
     }
 }
 
-static void free_half(struct worker *worker, struct link *list, size_t count)
+void fill_share(struct worker *worker, size_t bytes)
 {
-    size_t bytes = count * sizeof list + 1, freed;
+    worker->numbers = numbers_for((unsigned)(worker - workers));
+    for (size_t taken = 0; taken < bytes; worker->lasting_count++) {
+        struct link *block = fill_take(worker);
+
+        block->next = worker->lasting;
+        worker->lasting = block;
+        taken += malloc_usable_size(block) + sizeof(size_t);
+    }
+}
+
+void fill_free_half(struct worker *worker)
+{
+    size_t bytes = worker->lasting_count * sizeof(struct link *) + 1, freed;
     struct link **doomed =
         mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (doomed == MAP_FAILED)
         fail("%zu bytes could not be mapped", bytes);
-    freed = split(worker, list, count, doomed);
+    freed = split(worker, doomed);
     if (kind.shuffled)
         shuffle(&worker->numbers, doomed, freed);
     for (size_t i = 0; i < freed; i++)
         fill_drop(doomed[i]);
     munmap(doomed, bytes);
-}
-
-void fill_share(struct worker *worker, size_t bytes)
-{
-    struct link *list = NULL;
-    size_t count = 0;
-
-    worker->numbers = numbers_for((unsigned)(worker - workers));
-    for (size_t taken = 0; taken < bytes; count++) {
-        struct link *block = fill_take(worker);
-
-        block->next = list;
-        list = block;
-        taken += malloc_usable_size(block) + sizeof(size_t);
-    }
-    free_half(worker, list, count);
     if (kind.merged)
         free(malloc(70000)); /* a request this large has fastbins merged before it is served */
 }

@@ -19,6 +19,7 @@ struct link {
 struct worker {
     struct numbers numbers;
     struct link *lasting;                /* blocks that stay */
+    size_t lasting_count;
     _Atomic(struct link *) slots[SLOTS]; /* others, from all over the share, that come and go; NULL: gone */
     size_t slot_count;
     atomic_ulong steps;                  /* blocks taken and dropped since it was built */
@@ -31,8 +32,10 @@ struct link *fill_take(struct worker *worker);
 /* Checks and frees. */
 void fill_drop(struct link *block);
 
-/* Builds one worker's share: `bytes` of blocks, half of which are freed. */
+/* Builds one worker's share: `bytes` of blocks. */
 void fill_share(struct worker *worker, size_t bytes);
+/* Frees half of it, when all shares are built: the next would only fill the holes again. */
+void fill_free_half(struct worker *worker);
 
 /* The first block that does not hold what it should, or NULL. Nobody may change the heap meanwhile. */
 const void *fill_find_wrong(void);
