@@ -19,7 +19,11 @@ static const struct {
     {"glibc-dynamic-threshold", ACCOUNT_HEAP_RETURNABLE},
     {"glibc-free-inside-arenas", ACCOUNT_HEAP_RETURNABLE},
     {"glibc-arena-tops", ACCOUNT_HEAP_RETURNABLE},
+    {"glibc-many-arenas", ACCOUNT_HEAP_RETURNABLE},
+    {"glibc-thread-caches", ACCOUNT_HEAP_CACHED},
+    {"glibc-fastbins", ACCOUNT_HEAP_CACHED},
     {"glibc-pinned", ACCOUNT_HEAP_PINNED},
+    {"stale-stacks", ACCOUNT_STACK_STALE},
     {"huge-pages-of-zeros", ACCOUNT_ZERO_HUGE},
     {"live-memory", ACCOUNT_HEAP_LIVE},
 };
@@ -69,6 +73,9 @@ static const char *growth_sentence(unsigned account)
     case ACCOUNT_HEAP_PINNED:
         return "what grew most was freed by the program and shares its pages with blocks in use: "
                "fragmentation";
+    case ACCOUNT_STACK_STALE:
+        return "what grew most lies below the stack pointers: threads have used deeper stacks "
+               "since";
     case ACCOUNT_ZERO_HUGE:
         return "what grew most was never written to, or was cleared: huge pages bring it in";
     }

@@ -198,6 +198,12 @@ static void what_was_freed_has_a_mechanism(void **state)
     balance(&pair.after);
     has(&pair, "why:  what grew most was freed by the program and waits in the threads' caches and "
                "in fastbins\n");
+    add_finding(&pair.after, "glibc-thread-caches", 900 * MIB, "the caches of 400 threads");
+    has(&pair, "threads' caches and in fastbins: the caches of 400 threads\n");
+    pair.after.ledger.bytes[ACCOUNT_STACK_STALE] += 2000 * MIB;
+    balance(&pair.after);
+    has(&pair,
+        "why:  what grew most lies below the stack pointers: threads have used deeper stacks");
     pair_free(&pair);
 }
 
