@@ -168,7 +168,7 @@ def built(compiler, *arguments, source, **more):
 def low_links():
     """A list's first link that could be either form: the rest of the list tells which it is."""
     for _ in range(3):  # the break is somewhere else each time
-        process, _ = built("gcc", "-no-pie", "-O1", source="tests/victims/low-links.c")
+        process, _ = built("gcc", "-no-pie", "-O1", source="tests/tools/low-links.c")
         said = look(process.pid, "low links")
         assert said["allocator"]["decoded"] and not said["refusals"], said
         assert said["arenas"][0]["free_bytes"]["tcache"] >= 5 * 48, said["arenas"]
