@@ -18,12 +18,12 @@ struct list_reader {
     const struct heap_view *view;
     struct glibc *glibc;
     struct memory_cache cache;
-    const struct heap_region *region; /* the one that the last link led into */
+    struct heap_region *region; /* the one that the last link led into */
 };
 
 static bool is_link(struct list_reader *reader, uint64_t value)
 {
-    const struct heap_region *region;
+    struct heap_region *region;
 
     if (value == 0)
         return true;
@@ -132,16 +132,31 @@ static int entry_bytes(struct list_reader *reader, unsigned bin, remote_addr ent
     return 0;
 }
 
-/* A mapping holds one chunk, and only that can be in a list. */
+/*
+ * A mapping holds one chunk, and only that can be in a list. If the search for mappings did not see
+ * that memalign moved its header up, the list tells.
+ */
+static bool is_mmapped_entry(struct list_reader *reader, struct heap_region *region,
+                             remote_addr entry)
+{
+    uint64_t header[2], lead = entry - CHUNK_HEADER_BYTES - region->range.start;
+
+    if (lead == region->lead)
+        return true;
+    if (region->lead ||
+        memory_cache_read(&reader->cache, entry - CHUNK_HEADER_BYTES, header, sizeof header, NULL))
+        return false;
+    if ((header[0] & ~(uint64_t)1) != lead || (header[1] & CHUNK_FLAGS) != CHUNK_MMAPPED ||
+        align_up(lead + header[1], PAGE_BYTES) != range_length(region->range))
+        return false;
+    region->lead = lead;
+    return true;
+}
+
 static bool is_entry(struct list_reader *reader, remote_addr entry)
 {
-    const struct heap_region *region;
-
-    if (!is_link(reader, entry))
-        return false;
-    region = reader->region;
-    return region->kind != REGION_MMAPPED ||
-           entry == region->range.start + region->lead + CHUNK_HEADER_BYTES;
+    return is_link(reader, entry) && (reader->region->kind != REGION_MMAPPED ||
+                                      is_mmapped_entry(reader, reader->region, entry));
 }
 
 /* A thread may be between taking an entry and counting it: one off is no contradiction. */
