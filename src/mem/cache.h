@@ -9,7 +9,12 @@
 
 #include "mem/memory.h"
 
-enum { CACHE_LINES = 4096, CACHE_BLOCK_PAGES = 1024, CACHE_AHEAD_PAGES = 32 };
+enum { CACHE_BLOCK_PAGES = 1024, CACHE_AHEAD_PAGES = 32 };
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+enum { CACHE_LINES = 512 }; /* else setting it up is most of what a fuzzer does */
+#else
+enum { CACHE_LINES = 4096 };
+#endif
 #define CACHE_BLOCK_BYTES ((uint64_t)CACHE_BLOCK_PAGES * PAGE_BYTES)
 
 struct cache_block {

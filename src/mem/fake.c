@@ -54,18 +54,17 @@ static void read_page(struct fake_memory *fake, const struct fake_extent *extent
                       uint8_t *flags, void *buffer)
 {
     uint8_t really = true_flags(extent, index);
+    bool wanted = (*flags & (PAGE_PRESENT | PAGE_ZERO)) == PAGE_PRESENT;
+    bool readable = (really & (PAGE_PRESENT | PAGE_UNREADABLE)) == PAGE_PRESENT;
 
-    memset(buffer, 0, PAGE_BYTES);
-    if ((*flags & (PAGE_PRESENT | PAGE_ZERO)) != PAGE_PRESENT)
-        return;
-    if (!(really & PAGE_PRESENT)) {
+    if (wanted && !(really & PAGE_PRESENT))
         __atomic_fetch_add(&fake->reads_of_absent, 1, __ATOMIC_RELAXED);
+    if (wanted && !readable)
         *flags |= PAGE_UNREADABLE;
-    } else if (really & PAGE_UNREADABLE) {
-        *flags |= PAGE_UNREADABLE;
-    } else if (extent->bytes) {
+    if (wanted && readable && extent->bytes)
         memcpy(buffer, extent->bytes + index * PAGE_BYTES, PAGE_BYTES);
-    }
+    else
+        memset(buffer, 0, PAGE_BYTES);
 }
 
 static int fake_read_pages(struct memory *memory, remote_addr start, size_t count, uint8_t *flags,
