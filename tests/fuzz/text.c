@@ -1,6 +1,7 @@
 /*
- * status, stat, cgroup, mountinfo and the small files: the first byte says which, the parts of the
- * input are the files. Whatever they hold, what is told of them keeps to what the headers promise.
+ * status, stat, cgroup, mountinfo, auxv and the small files: the first byte says which, the parts
+ * of the input are the files. Whatever they hold, what is told of them keeps to what the headers
+ * promise.
  */
 #include <errno.h>
 #include <limits.h>
@@ -10,6 +11,10 @@
 
 #include "fuzz.h"
 #include "procfs/cgroup.h"
+#include "procfs/container.h"
+#include "procfs/cpus.h"
+#include "procfs/environ.h"
+#include "procfs/identity.h"
 #include "procfs/maps.h"
 #include "procfs/mountinfo.h"
 #include "procfs/status.h"
@@ -129,6 +134,48 @@ static void check_thp(struct fuzz_part rest)
         fuzz_check(settings.enabled[0] && memchr(settings.enabled, '\0', sizeof settings.enabled));
 }
 
+static void check_cpus(struct fuzz_part rest)
+{
+    struct cpus cpus;
+
+    file_of_part("proc/1/status", &rest);
+    file_of_part("sys/devices/system/cpu/online", &rest);
+    file_of_part("proc/1/cgroup", &rest);
+    file_of_part("proc/self/mountinfo", &rest);
+    file_of_part("cg/a/cpu.max", &rest);
+    file_of_part("cg/cpu.max", &rest);
+    file_of_part("v1/a/cpu.cfs_quota_us", &rest);
+    file_of_part("v1/a/cpu.cfs_period_us", &rest);
+    fuzz_check(cpus_read(fuzz_tree(), 1, &cpus) == 0);
+    fuzz_check((cpus.quota_us == 0) == (cpus.period_us == 0));
+    fuzz_check(cpus_usable_hundredths(&cpus) > 0 || cpus.online + cpus.allowed == 0);
+}
+
+static void check_names(struct fuzz_part rest)
+{
+    struct process_identity identity;
+    struct container container;
+    struct range range;
+    struct why why = {{0}};
+    bool secure;
+    int r;
+
+    file_of_part("proc/1/cgroup", &rest);
+    file_of_part("proc/1/stat", &rest);
+    file_of_part("proc/sys/kernel/random/boot_id", &rest);
+    file_of_part("proc/1/auxv", &rest);
+    r = container_read(fuzz_tree(), 1, &container, &why);
+    fuzz_check_failure(r, &why, 0, 0);
+    fuzz_check(r || memchr(container.name, '\0', sizeof container.name));
+    process_identity_read(fuzz_tree(), 1, &identity);
+    fuzz_check(memchr(identity.boot_id, '\0', sizeof identity.boot_id));
+    fuzz_check(!identity.known || identity.boot_id[0]);
+    r = environ_range(fuzz_tree(), 1, &range, &why);
+    fuzz_check_failure(r, &why, -EACCES, 0);
+    fuzz_check(r || (range.start <= range.end && range_length(range) <= ENVIRON_BYTES));
+    (void)!process_is_secure(fuzz_tree(), 1, &secure);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_part rest = {data + 1, size - 1};
@@ -144,6 +191,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     case 'm':
         check_mountinfo(rest);
+        return 0;
+    case 'p':
+        check_cpus(rest);
+        return 0;
+    case 'n':
+        check_names(rest);
         return 0;
     case 't':
         check_thp(rest);
