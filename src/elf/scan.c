@@ -150,7 +150,10 @@ int elf_function_at(struct elf_image *image, remote_addr address, struct range *
 
     if (cfi_find(image, address - image->bias, &entry, NULL) != 0)
         return OUTCOME_NOT_FOUND;
-    *ret_function = (struct range){entry.start + image->bias, entry.end + image->bias};
+    struct range function = {entry.start + image->bias, entry.end + image->bias};
     cfi_entry_release(&entry);
+    if (!range_holds(image->range, function.start, function.end - function.start))
+        return OUTCOME_NOT_FOUND; /* of nothing that is loaded, whatever it says */
+    *ret_function = function;
     return 0;
 }
