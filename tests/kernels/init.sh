@@ -7,7 +7,7 @@ STOCK=$((2 * 64 * PAGE)) # what two CPUs may have charged in advance (MEMCG_CHAR
 
 heaps="quiet threads-few-survivors fork-shared"
 mappings="huge-zero" # malloc has no part in these
-looks=9 trims=3      # checks in look() and trim()
+surveys=5 looks=9 trims=3 # checks in survey(), look() and trim()
 
 tell() { echo "TAP $*"; }
 
@@ -63,6 +63,11 @@ within_object() { # OBJECT MEMBER
     sed -n "/^  \"$1\": {/,/^  }/s/^    \"$2\": \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}\$/\1/p" /why.json
 }
 
+row_says() { # MEMBER: of the victim's row in a survey
+    awk -v id="\"pid\": $pid," -v key="\"$1\":" '/^      "pid": / {found = $0 ~ id "$"}
+        found && index($0, "      " key) == 1 {sub(",$", "", $2); print $2; exit}' /why.json
+}
+
 ledger_sum() {
     sed -n '/^  "ledger": {/,/^  }/p' /why.json | awk -F': ' '/^    "/ {sum += $2} END {printf "%.0f\n", sum}'
 }
@@ -115,6 +120,21 @@ look() {
         "$(cat "$memory/$heap/$charge")" "$STOCK"
 }
 
+survey() {
+    local rss anonymous
+    rss=$(kernel_says smaps_rollup Rss)
+    anonymous=$(kernel_says smaps_rollup Anonymous)
+    residue why --json --cgroup="$memory/$heap" >/why.json 2>/why.err
+    check_equal "residue why --cgroup succeeds" $? 0
+    sed 's/^/TAP # /' /why.err
+    check_equal "all processes of the cgroup are told" "$(grep -c '^      "pid": ' /why.json)" \
+        "$(sort -u "$memory/$heap/cgroup.procs" | wc -l)"
+    check_equal "its rss_bytes is what smaps_rollup says" "$(row_says rss_bytes)" "$rss"
+    check_equal "so is its anonymous memory" "$(row_says anon_bytes)" "$anonymous"
+    check_near "the cgroup's charge is told for all" "$(within_object cgroup charge_bytes)" \
+        "$(cat "$memory/$heap/$charge")" "$STOCK"
+}
+
 trim() {
     local before after predicted
     predicted=$(residue_says trim_would_return_bytes)
@@ -132,10 +152,11 @@ trim() {
 export PATH=/bin
 mount_all
 tame_khugepaged
-tell "1..$(($(echo $heaps $mappings | wc -w) * looks + $(echo $heaps | wc -w) * trims))"
+tell "1..$(($(echo $heaps $mappings | wc -w) * (surveys + looks) + $(echo $heaps | wc -w) * trims))"
 tell "# $(uname -r), $(grep -c ^processor /proc/cpuinfo) CPUs"
 for heap in $heaps $mappings; do
     if start_victim; then
+        survey
         look
         case " $heaps " in *" $heap "*) trim ;; esac
     else
