@@ -50,7 +50,10 @@ static int survey_heap(struct look *look, struct why *why)
     if (!look->surveyor->survey)
         return OUTCOME_NOT_POSSIBLE;
     view = look_heap_view(look);
-    r = look->surveyor->survey(&view, look->heap, look_threads(look), &look->survey, why);
+    r = look_heap_settled(
+        look, why); /* not asked for the answer: what it needs of images is at hand then */
+    if (r >= 0)
+        r = look->surveyor->survey(&view, look->heap, look_threads(look), &look->survey, why);
     look_close_heap(look);
     return r;
 }

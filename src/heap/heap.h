@@ -26,11 +26,17 @@ struct heap_thread {
  * What a decoder learnt of the images, kept from one open to the next so that a stop does not pay for it again. Zero it
  * when images or the heap's place change.
  */
+enum { MEMO_TLS_OFFSETS = 64 };
 struct heap_memo {
-    remote_addr main_arena;          /* what it was learnt for; 0: nothing yet */
+    remote_addr code_of;             /* the main arena that the next three were learnt for; 0: nothing yet */
     struct range malloc_code;        /* empty: it could not be found, `why` tells */
     remote_addr single_threaded;     /* libc's flag that no second thread was started; 0: has none */
     struct why why;
+    remote_addr version_of;          /* the same for the version */
+    char version[32];
+    remote_addr tls_of;              /* the same for where libc's thread-local variables are */
+    int64_t tls_offsets[MEMO_TLS_OFFSETS];
+    size_t tls_count;
 };
 
 /* What a decoder may look at: one frozen (or running) view of a process. All borrowed. */

@@ -17,7 +17,7 @@ enum {
     PIECE_BYTES = 64 << 10,
     NEAR_BYTES =
         3072, /* nodes this close are read in one piece: a page costs hardly more than a node */
-    BUFFER_BYTES = 4 << 20,
+    BUFFER_BYTES = 256 << 10, /* small: each page of it is a fault, in the stop */
     EXTRAS_MOST = 1 << 20,
     ROUNDS_MOST = 1 << 18,
     STATE_BYTES_MOST = 2200,

@@ -41,6 +41,22 @@ static void read_version(struct glibc *glibc)
         glibc->heap.version[i - 1] = '\0';
 }
 
+/* Searching libc for its version takes longer than all of a short stop. */
+static void remember_version(const struct heap_view *view, struct glibc *glibc)
+{
+    struct heap_memo *memo = view->memo;
+
+    if (memo && memo->version_of == glibc->main_arena) {
+        memcpy(glibc->heap.version, memo->version, sizeof glibc->heap.version);
+        return;
+    }
+    read_version(glibc);
+    if (!memo)
+        return;
+    memcpy(memo->version, glibc->heap.version, sizeof memo->version);
+    memo->version_of = glibc->main_arena;
+}
+
 static int read_all(const struct heap_view *view, struct glibc *glibc, struct why *why)
 {
     int r = glibc_find_main_arena(view, glibc, why);
@@ -48,7 +64,7 @@ static int read_all(const struct heap_view *view, struct glibc *glibc, struct wh
     if (r)
         return r;
     glibc->image = view->images ? elf_images_find(view->images, glibc->main_arena) : NULL;
-    read_version(glibc);
+    remember_version(view, glibc);
     r = glibc_read_settings(view, glibc, why);
     if (r == 0)
         r = glibc_read_arenas(view, glibc, why);

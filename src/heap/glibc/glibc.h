@@ -140,6 +140,9 @@ int glibc_read_lists(const struct heap_view *view, struct glibc *glibc, struct w
  */
 int glibc_find_tcaches(const struct heap_view *view, struct glibc *glibc, remote_addr *ret_structs,
                        size_t *ret_unknown, struct why *why) must_check;
+/* Fills view->memo, so that finding them in a stop is quick. 0 or -ENOMEM. */
+int glibc_prepare_tcaches(const struct heap_view *view, const struct glibc *glibc) must_check;
+
 
 /* tcache.c: how many chunks `bin` of a tcache struct holds; false when it cannot be what a count is there. */
 bool glibc_tcache_count(const struct glibc *glibc, const struct tcache_layout *layout, const uint8_t *bytes,

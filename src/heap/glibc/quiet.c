@@ -106,25 +106,23 @@ static int check_thread(const struct heap_view *view, const struct heap_thread *
 
 /* Symbols and references take a while to look up: a millisecond or two, which a stop can do
  * without. */
-static int learn(const struct heap_view *view, const struct glibc *glibc, struct heap_memo *ret)
+static int learn(const struct heap_view *view, const struct glibc *glibc, struct heap_memo *memo)
 {
-    struct heap_memo memo = {.main_arena = glibc->main_arena};
     int r = 0;
 
-    if (view->memo && view->memo->main_arena == glibc->main_arena) {
-        *ret = *view->memo;
+    if (memo->code_of == glibc->main_arena)
         return 0;
-    }
+    memo->single_threaded = 0;
+    memo->malloc_code = (struct range){0, 0};
     if (glibc->image)
-        r = elf_dynamic_symbol(glibc->image, "__libc_single_threaded", &memo.single_threaded, NULL);
+        r = elf_dynamic_symbol(glibc->image, "__libc_single_threaded", &memo->single_threaded,
+                               NULL);
     if (r)
-        memo.single_threaded = 0;
-    r = find_malloc_code(glibc, &memo.malloc_code, &memo.why);
+        memo->single_threaded = 0;
+    r = find_malloc_code(glibc, &memo->malloc_code, &memo->why);
     if (r < 0)
         return r;
-    if (view->memo)
-        *view->memo = memo;
-    *ret = memo;
+    memo->code_of = glibc->main_arena;
     return 0;
 }
 
@@ -161,18 +159,18 @@ static int check_locks(const struct heap_view *view, const struct glibc *glibc, 
 
 int glibc_is_quiet(const struct heap_view *view, const struct glibc *glibc, struct why *why)
 {
-    struct heap_memo memo;
+    struct heap_memo own = {0}, *memo = view->memo ? view->memo : &own;
     int r = check_locks(view, glibc, why);
 
     if (r == 0)
-        r = learn(view, glibc, &memo);
-    if (r || !takes_no_lock(view, &memo))
+        r = learn(view, glibc, memo);
+    if (r || !takes_no_lock(view, memo))
         return r;
     if (!view->threads)
         return why_set(why, OUTCOME_TORN, "its threads were not stopped");
-    if (memo.malloc_code.start == memo.malloc_code.end)
-        return why_set(why, OUTCOME_TORN, "%s", memo.why.text);
+    if (memo->malloc_code.start == memo->malloc_code.end)
+        return why_set(why, OUTCOME_TORN, "%s", memo->why.text);
     for (size_t i = 0; r == 0 && i < view->thread_count; i++)
-        r = check_thread(view, &view->threads[i], &memo.malloc_code, why);
+        r = check_thread(view, &view->threads[i], &memo->malloc_code, why);
     return r;
 }

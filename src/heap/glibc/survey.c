@@ -257,6 +257,8 @@ int glibc_survey(const struct heap_view *view, const struct heap *heap, unsigned
     if (!survey)
         return -ENOMEM;
     r = plan(survey, surveying.glibc);
+    if (r == 0)
+        r = glibc_prepare_tcaches(view, surveying.glibc);
     if (r == 0) {
         run(&surveying, threads);
         r = collect(survey);

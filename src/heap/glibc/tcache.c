@@ -53,17 +53,51 @@ static int take_slot(void *context, remote_addr slot)
     return add_offset(places, (int64_t)offset);
 }
 
+static int places_of_memo(const struct heap_memo *memo, struct tls_places *places)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < memo->tls_count; i++)
+        r = add_offset(places, memo->tls_offsets[i]);
+    return r;
+}
+
+/* What the loader has written there stays; reading thousands of relocations is not for a stop. */
+static void remember_places(const struct glibc *glibc, const struct tls_places *places,
+                            struct heap_memo *memo)
+{
+    if (places->count / tcache_layout_count > MEMO_TLS_OFFSETS)
+        return;
+    memo->tls_count = 0;
+    for (size_t i = 0; i < places->count; i += tcache_layout_count)
+        memo->tls_offsets[memo->tls_count++] = places->items[i].offset;
+    memo->tls_of = glibc->main_arena;
+}
+
 static int candidate_places(const struct heap_view *view, const struct glibc *glibc,
                             struct tls_places *places)
 {
     int r = 0;
 
+    if (view->memo && view->memo->tls_of == glibc->main_arena)
+        return places_of_memo(view->memo, places);
     if (glibc->image && glibc->image->elf)
         r = elf_each_tls_slot(glibc->image, take_slot, places);
+    if (r == 0 && places->count && view->memo)
+        remember_places(glibc, places, view->memo);
     if (r < 0 || places->count)
         return r < 0 ? r : 0;
     for (int64_t offset = 8; r == 0 && offset <= TLS_SEARCH_BYTES; offset += 8)
         r = add_offset(places, -offset);
+    return r;
+}
+
+int glibc_prepare_tcaches(const struct heap_view *view, const struct glibc *glibc)
+{
+    struct tls_places places = {.memory = view->memory};
+    int r = candidate_places(view, glibc, &places);
+
+    free(places.items);
     return r;
 }
 
