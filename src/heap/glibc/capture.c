@@ -50,18 +50,20 @@ static void decode(const struct reading *reading, const uint8_t *bytes, struct f
     node->size = 0;
     node->fd = node->bk = CELL_NONE;
     if ((size & CHUNK_FLAGS & ~CHUNK_NON_MAIN) != CHUNK_PREV_INUSE || size & 8 ||
-        size < CHUNK_MIN_BYTES || size / CHUNK_ALIGNMENT > UINT32_MAX)
+        size < CHUNK_MIN_BYTES || size / CHUNK_ALIGNMENT >= NODE_SKIPPED)
         return;
     node->size = (uint32_t)(size / CHUNK_ALIGNMENT);
     node->fd = cell_of(cells, field_u64(bytes, 16), hint);
     node->bk = cell_of(cells, field_u64(bytes, 24), hint);
 }
 
+/* Takes what was read now (NULL: it could not be), and remembers what was before. */
 static int compare(struct reading *reading, struct free_node *node, const uint8_t *bytes)
 {
     struct free_node now = {.at = node->at};
     struct changed_node changed = {.node = node, .fd = node->fd, .bk = node->bk};
 
+    node->size &= ~NODE_SKIPPED;
     if (bytes)
         decode(reading, bytes, &now, &reading->hint);
     if (now.size == node->size && now.fd == node->fd && now.bk == node->bk && now.size)
@@ -88,6 +90,8 @@ static int flush(struct reading *reading, struct survey_part *part, const struct
         remote_addr chunk = address_in(part, &part->nodes.items[i], space);
         const struct memory_piece *in;
 
+        if (node_is_skipped(&part->nodes.items[i]))
+            continue;
         while (chunk >= reading->pieces[piece].address + reading->pieces[piece].length)
             piece++;
         in = &reading->pieces[piece];
@@ -150,7 +154,9 @@ static int read_part(struct reading *reading, struct survey_part *part)
     while (r == 0 && i < nodes->count) {
         remote_addr chunk = address_in(part, &nodes->items[i], space);
 
-        if (!is_present(reading, chunk)) {
+        if (node_is_skipped(&nodes->items[i])) {
+            i++;
+        } else if (!is_present(reading, chunk)) {
             r = flush(reading, part, space, first, i);
             if (r == 0)
                 r = compare(reading, &nodes->items[i], NULL);
@@ -225,8 +231,25 @@ static int read_all(const struct heap_view *view, struct heap_survey *survey, st
     return r ? r : add_changed(survey, &high->changed);
 }
 
-/* The list ends of all arenas, as they are now. */
-static int read_heads(const struct heap_view *view, const struct glibc *glibc,
+static int read_arena_heads(const struct heap_view *view, const struct glibc *glibc,
+                            const struct cells *cells, remote_addr arena, struct arena_heads *ret,
+                            struct why *why)
+{
+    const struct cell_space *own = NULL, *hint = NULL;
+    uint8_t state[STATE_BYTES_MOST];
+    int r = memory_read(view->memory, arena, state, glibc->state->size, why);
+
+    for (unsigned bin = 0; r == 0 && bin < BIN_COUNT; bin++) {
+        const uint8_t *pair = state + glibc->state->bins + 16 * (size_t)bin;
+
+        ret->self[bin] = cell_of(cells, bin_header(glibc->state, arena, bin + 1), &own);
+        ret->fd[bin] = cell_of(cells, field_u64(pair, 0), &hint);
+        ret->bk[bin] = cell_of(cells, field_u64(pair, 8), &hint);
+    }
+    return r;
+}
+
+int survey_read_heads(const struct heap_view *view, const struct glibc *glibc,
                       struct heap_survey *survey, struct why *why)
 {
     const struct heap_arenas *arenas = &glibc->heap.arenas;
@@ -237,21 +260,9 @@ static int read_heads(const struct heap_view *view, const struct glibc *glibc,
     survey->heads = calloc(arenas->count + 1, sizeof *survey->heads);
     if (!survey->heads)
         return -ENOMEM;
-    for (size_t i = 0; r == 0 && i < arenas->count; i++) {
-        struct arena_heads *heads = &survey->heads[i];
-        const struct cell_space *own = NULL, *hint = NULL;
-        uint8_t state[STATE_BYTES_MOST];
-
-        r = memory_read(view->memory, arenas->items[i].address, state, glibc->state->size, why);
-        for (unsigned bin = 0; r == 0 && bin < BIN_COUNT; bin++) {
-            const uint8_t *pair = state + glibc->state->bins + 16 * (size_t)bin;
-
-            heads->self[bin] = cell_of(
-                &survey->cells, bin_header(glibc->state, arenas->items[i].address, bin + 1), &own);
-            heads->fd[bin] = cell_of(&survey->cells, field_u64(pair, 0), &hint);
-            heads->bk[bin] = cell_of(&survey->cells, field_u64(pair, 8), &hint);
-        }
-    }
+    for (size_t i = 0; r == 0 && i < arenas->count; i++)
+        r = read_arena_heads(view, glibc, &survey->cells, arenas->items[i].address,
+                             &survey->heads[i], why);
     return r;
 }
 
@@ -266,65 +277,127 @@ static remote_addr address_of_cell(const struct heap_survey *survey, uint32_t ce
     return 0;
 }
 
-/* What a link leads to, if nobody knows it yet, is to be read. */
-static int follow(struct heap_survey *survey, uint32_t cell)
+/* What was or is next to something that changed is to be read, unless it has been. */
+static int ask_for(struct heap_survey *survey, uint32_t cell)
 {
+    struct free_node *node = NULL;
     size_t arena, bin;
+    int r;
 
-    if (cell == CELL_NONE || survey_is_head(survey, cell, &arena, &bin) ||
-        survey_find(survey, cell))
+    if (cell == CELL_NONE || survey_is_head(survey, cell, &arena, &bin))
         return 0;
+    node = survey_find(survey, cell);
+    if (node && !node_is_skipped(node))
+        return 0;
+    if (node) {
+        node->size &= ~NODE_SKIPPED;
+        return vector_push(&survey->pending, cell);
+    }
     if (survey->extras.count == EXTRAS_MOST)
         return OUTCOME_TORN;
-    return extra_nodes_add(&survey->extras, address_of_cell(survey, cell), cell);
+    r = extra_nodes_add(&survey->extras, address_of_cell(survey, cell), cell);
+    return r ? r : vector_push(&survey->pending, cell);
 }
 
-/* Where whatever was found changed leads to now. */
-static int follow_changed(struct heap_survey *survey)
+static int ask_for_both(struct heap_survey *survey, uint32_t a, uint32_t b)
+{
+    int r = ask_for(survey, a);
+
+    return r ? r : ask_for(survey, b);
+}
+
+/* What list ends led to when the survey ended, and what they lead to now. */
+static int ask_for_ends(struct heap_survey *survey, const struct arena_heads *before,
+                        size_t count_before)
 {
     int r = 0;
 
-    for (size_t i = 0; r == 0 && i < survey->changed.count; i++) {
-        r = follow(survey, survey->changed.items[i].node->fd);
-        if (r == 0)
-            r = follow(survey, survey->changed.items[i].node->bk);
-    }
-    for (size_t i = 0; r == 0 && i < survey->head_count; i++)
+    for (size_t i = 0; r == 0 && i < survey->head_count; i++) {
+        const struct arena_heads *now = &survey->heads[i], *old = NULL;
+
+        for (size_t k = 0; k < count_before && !old; k++)
+            if (before[k].self[0] == now->self[0])
+                old = &before[k];
         for (unsigned bin = 0; r == 0 && bin < BIN_COUNT; bin++) {
-            r = follow(survey, survey->heads[i].fd[bin]);
-            if (r == 0)
-                r = follow(survey, survey->heads[i].bk[bin]);
+            bool same = old && old->fd[bin] == now->fd[bin] && old->bk[bin] == now->bk[bin];
+
+            if (!same)
+                r = ask_for_both(survey, now->fd[bin], now->bk[bin]);
+            if (r == 0 && old && !same)
+                r = ask_for_both(survey, old->fd[bin], old->bk[bin]);
         }
+    }
     return r;
 }
 
-/* Reads extras [first, end), at most as many as fit, and follows them. */
-static int read_extras(struct reading *reading, size_t first, size_t end)
+static int ask_for_changed(struct heap_survey *survey, size_t first)
 {
-    struct extra_nodes *extras = &reading->survey->extras;
-    size_t count = 0;
-    int r;
+    int r = 0;
 
-    for (size_t i = first; i < end; i++)
-        if (is_present(reading, extras->items[i].chunk))
-            reading->pieces[count++] =
-                (struct memory_piece){.address = extras->items[i].chunk,
-                                      .length = NODE_BYTES,
-                                      .to = reading->buffer + (i - first) * NODE_BYTES};
-    r = memory_gather(reading->view->memory, reading->pieces, count, &reading->why);
-    for (size_t i = 0; r == 0 && i < count; i++) {
-        size_t index =
-            first + (size_t)((uint8_t *)reading->pieces[i].to - reading->buffer) / NODE_BYTES;
-        struct free_node node = extras->items[index].node;
+    for (size_t i = first; r == 0 && i < survey->changed.count; i++) {
+        const struct changed_node changed = survey->changed.items[i];
 
-        if (reading->pieces[i].ok)
-            decode(reading, reading->pieces[i].to, &node, &reading->hint);
-        extras->items[index].node = node;
-        r = follow(reading->survey, node.fd);
+        r = ask_for_both(survey, changed.fd, changed.bk);
         if (r == 0)
-            r = follow(reading->survey, node.bk);
+            r = ask_for_both(survey, changed.node->fd, changed.node->bk);
     }
     return r;
+}
+
+/* A surveyed one is compared with what it was; of another, all that it leads to is new. */
+static int take_pending(struct reading *reading, uint32_t cell, const uint8_t *bytes)
+{
+    struct heap_survey *survey = reading->survey;
+    struct extra_node *extra = extra_nodes_find(&survey->extras, cell);
+    struct free_node node;
+
+    if (!extra)
+        return compare(reading, survey_find(survey, cell), bytes);
+    node = extra->node;
+    node.size = 0;
+    node.fd = node.bk = CELL_NONE;
+    if (bytes)
+        decode(reading, bytes, &node, &reading->hint);
+    extra->node = node;
+    return ask_for_both(survey, node.fd, node.bk);
+}
+
+/* Reads the pending cells from `first` on, as many as fit; how many is `*ret_count`. */
+static int read_pending(struct reading *reading, size_t first, size_t *ret_count)
+{
+    struct heap_survey *survey = reading->survey;
+    size_t count = survey->pending.count - first, pieces = 0;
+    uint32_t of[PIECES_MOST];
+    int r;
+
+    if (count > PIECES_MOST)
+        count = PIECES_MOST;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t cell = survey->pending.items[first + i];
+        remote_addr chunk = address_of_cell(survey, cell);
+
+        if (!is_present(reading, chunk))
+            continue;
+        of[pieces] = cell;
+        reading->pieces[pieces] = (struct memory_piece){
+            .address = chunk, .length = NODE_BYTES, .to = reading->buffer + pieces * NODE_BYTES};
+        pieces++;
+    }
+    r = memory_gather(reading->view->memory, reading->pieces, pieces, &reading->why);
+    for (size_t i = 0; r == 0 && i < pieces; i++)
+        r = take_pending(reading, of[i], reading->pieces[i].ok ? reading->pieces[i].to : NULL);
+    *ret_count = count;
+    return r;
+}
+
+/* What the reading found changed is the survey's then, and asked about. */
+static int take_changed(struct reading *reading)
+{
+    size_t first = reading->survey->changed.count;
+    int r = add_changed(reading->survey, &reading->changed);
+
+    reading->changed = (struct changed_nodes){0};
+    return r ? r : ask_for_changed(reading->survey, first);
 }
 
 static int read_until_known(const struct heap_view *view, struct heap_survey *survey,
@@ -332,39 +405,54 @@ static int read_until_known(const struct heap_view *view, struct heap_survey *su
 {
     auto_free struct reading *reading = calloc(1, sizeof *reading);
     auto_free uint8_t *buffer = malloc(PIECES_MOST * NODE_BYTES);
-    size_t done = 0;
-    int r = reading && buffer ? follow_changed(survey) : -ENOMEM;
+    size_t done = 0, count = 0;
+    int r = reading && buffer ? ask_for_changed(survey, 0) : -ENOMEM;
 
-    if (reading)
+    if (r == 0)
         *reading = (struct reading){.view = view, .survey = survey, .buffer = buffer};
-    for (unsigned round = 0; r == 0 && done < survey->extras.count; round++) {
-        size_t end = survey->extras.count;
-
-        if (round == ROUNDS_MOST)
-            r = OUTCOME_TORN;
-        if (end - done > PIECES_MOST)
-            end = done + PIECES_MOST;
+    for (unsigned round = 0; r == 0 && done < survey->pending.count; round++) {
+        r = round == ROUNDS_MOST ? OUTCOME_TORN : read_pending(reading, done, &count);
+        done += count;
         if (r == 0)
-            r = read_extras(reading, done, end);
-        done = end;
+            r = take_changed(reading);
     }
+    if (reading)
+        free(reading->changed.items);
     return r == OUTCOME_TORN
                ? why_set(why, r, "its free lists change faster than they can be followed")
                : r;
 }
 
+/* Those that earlier stops found besides are read again, like everything. */
+static int ask_for_extras(struct heap_survey *survey)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < survey->extras.count; i++)
+        r = vector_push(&survey->pending, survey->extras.items[i].node.at);
+    return r;
+}
+
 int glibc_capture(const struct heap_view *view, const struct heap *heap, struct heap_survey *survey,
                   struct why *why)
 {
+    struct arena_heads *before = survey->heads;
+    size_t count_before = survey->head_count;
     int r = survey_add_cells(survey, glibc_of_const(heap));
 
     for (size_t i = 0; i < heap->arenas.count; i++)
         if (heap->arenas.items[i].refused)
             return why_set(why, OUTCOME_NOT_POSSIBLE, "one of its arenas is refused");
-    survey->changed.count = 0;
+    survey->heads = NULL;
+    survey->changed.count = survey->pending.count = 0;
+    if (r == 0)
+        r = survey_read_heads(view, glibc_of_const(heap), survey, why);
     if (r == 0)
         r = read_all(view, survey, why);
     if (r == 0)
-        r = read_heads(view, glibc_of_const(heap), survey, why);
+        r = ask_for_extras(survey);
+    if (r == 0)
+        r = ask_for_ends(survey, before, count_before);
+    free(before);
     return r ? r : read_until_known(view, survey, why);
 }

@@ -10,6 +10,8 @@ int free_nodes_note(struct free_nodes *nodes, remote_addr chunk, uint64_t bytes,
                              .fd = cell_of(nodes->cells, fd, &nodes->hint),
                              .bk = cell_of(nodes->cells, bk, &nodes->hint)};
 
+    if (bytes / 16 >= NODE_SKIPPED) /* 32 GiB: no heap that is surveyed has such a chunk */
+        return 0;
     return vector_push(nodes, node);
 }
 

@@ -10,9 +10,22 @@
 /* A chunk on a bin's list, in cells of 16 bytes. */
 struct free_node {
     uint32_t at;     /* where it begins */
-    uint32_t size;   /* 0: it turned out to be free no more */
+    uint32_t size;   /* and NODE_SKIPPED; 0: it turned out to be free no more */
     uint32_t fd, bk; /* CELL_NONE: they lead out of the heap */
 };
+
+/* In `size`: it is not read in the stop, since a neighbour that is read vouches for it (select.c). */
+#define NODE_SKIPPED (UINT32_C(1) << 31)
+
+static inline bool node_is_skipped(const struct free_node *node)
+{
+    return node->size & NODE_SKIPPED;
+}
+
+static inline uint64_t node_bytes(const struct free_node *node)
+{
+    return (uint64_t)(node->size & ~NODE_SKIPPED) * 16;
+}
 
 struct free_nodes {
     struct free_node *items; /* ascending by `at` within one cell space */

@@ -224,6 +224,7 @@ void glibc_survey_free(struct heap_survey *survey)
     free(survey->parts);
     free(survey->heads);
     free(survey->changed.items);
+    free(survey->pending.items);
     extra_nodes_clear(&survey->extras);
     cells_free(&survey->cells);
     free(survey);
@@ -263,6 +264,10 @@ int glibc_survey(const struct heap_view *view, const struct heap *heap, unsigned
         run(&surveying, threads);
         r = collect(survey);
     }
+    if (r == 0)
+        r = survey_read_heads(view, surveying.glibc, survey, why);
+    if (r == 0)
+        survey_select(survey);
     if (r == OUTCOME_NOT_POSSIBLE)
         r = why_set(why, r, "its lists hold more free chunks than are kept to shorten the stop");
     if (r)

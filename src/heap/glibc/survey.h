@@ -39,6 +39,11 @@ struct changed_nodes {
     size_t count, capacity;
 };
 
+struct pending_cells {
+    uint32_t *items;
+    size_t count, capacity;
+};
+
 /* The list ends of one arena's bins, in cells: [bin - 1]. */
 struct arena_heads {
     uint32_t self[BIN_COUNT], fd[BIN_COUNT], bk[BIN_COUNT];
@@ -49,14 +54,22 @@ struct heap_survey {
     struct survey_part *parts; /* ascending by address */
     size_t part_count;
     uint64_t node_count;
-    struct arena_heads *heads; /* one an arena of the heap captured last */
+    struct arena_heads *heads; /* one an arena, as read last */
     size_t head_count;
     struct changed_nodes changed;
     struct extra_nodes extras;
+    struct pending_cells pending; /* to be read; only while capturing */
 };
 
 /* Adds what is new of the heap's places; ranges that are there already stay what they are. */
 int survey_add_cells(struct heap_survey *survey, const struct glibc *glibc) must_check;
+
+/* capture.c: the list ends of all arenas, as they are now. */
+int survey_read_heads(const struct heap_view *view, const struct glibc *glibc, struct heap_survey *survey,
+                      struct why *why) must_check;
+
+/* select.c: marks the nodes that need not be read in the stop. */
+void survey_select(struct heap_survey *survey);
 
 /* More than this is not kept: 16 bytes each. */
 #define SURVEY_NODES_MOST (UINT64_C(5) << 19)

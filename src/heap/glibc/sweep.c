@@ -119,7 +119,7 @@ static struct piece next_node(struct sweep *sweep)
             if (node->size)
                 return (struct piece){space->range.start +
                                           (uint64_t)(node->at - space->first) * CHUNK_ALIGNMENT,
-                                      (uint64_t)node->size * CHUNK_ALIGNMENT, SPAN_BIN};
+                                      node_bytes(node), SPAN_BIN};
         }
     }
     return no_piece();
@@ -132,7 +132,7 @@ static struct piece next_extra(const struct sweep *sweep)
     if (sweep->extra == sweep->extra_count)
         return no_piece();
     extra = sweep->extras[sweep->extra];
-    return (struct piece){extra->chunk, (uint64_t)extra->node.size * CHUNK_ALIGNMENT, SPAN_BIN};
+    return (struct piece){extra->chunk, node_bytes(&extra->node), SPAN_BIN};
 }
 
 static struct piece next_mark(const struct sweep *sweep)
