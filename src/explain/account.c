@@ -116,7 +116,10 @@ static int add_mappings(struct look *look, struct why *why)
         .maps = &look->maps,
         .shmem = &look->shmem,
         .images = &look->images,
-        .stacks = look->target.stopped || look->read_still || look->captured ? &look->stacks : NULL,
+        .stacks =
+            look->target.stopped || look->read_still || (look->captured && !look->options.no_stop)
+                ? &look->stacks
+                : NULL,
         .regions = &claimed,
         .content_limit = CONTENT_LIMIT_BYTES,
         .scan_small = look->options.scan_small,
@@ -163,7 +166,7 @@ static int reconcile(struct look *look, uint64_t before, struct why *why)
     return 0;
 }
 
-/* What was captured in one stop has one sum. */
+/* What was captured in one stop has one sum; without a stop that is `reconcile`'s. */
 static int check_captured(struct look *look, struct why *why)
 {
     uint64_t sum = ledger_sum(&look->out->ledger);
@@ -187,5 +190,6 @@ int look_account(struct look *look, struct why *why)
         return r;
     if (look->heap)
         tally_add_to_ledger(&look->out->tally, &look->out->ledger);
-    return look->captured ? check_captured(look, why) : reconcile(look, before.rss_bytes, why);
+    return look->captured && !look->options.no_stop ? check_captured(look, why)
+                                                    : reconcile(look, before.rss_bytes, why);
 }

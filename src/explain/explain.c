@@ -161,7 +161,7 @@ static int look_inside(struct look *look, struct why *why)
     if (r == 0)
         return 0;
     r = look_settle(look, why);
-    if (!look->target.stopped) {
+    if (r == 0 && !look->target.stopped) {
         out->way = EXPLAIN_RUNNING;
         out->long_stop.text[0] = '\0';
     }
@@ -172,7 +172,7 @@ static int examine(struct look *look, struct why *why)
 {
     int r = look_inside(look, why);
 
-    look->out->stopped = look->target.stopped || look->captured;
+    look->out->stopped = look->target.stopped || (look->captured && !look->options.no_stop);
     target_resume(&look->target);
     look->out->pauses = look->target.pauses;
     if (r == 0)

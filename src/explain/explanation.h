@@ -40,6 +40,8 @@ struct explanation {
     enum explain_way way;
     struct why long_stop;          /* EXPLAIN_STOPPED though it is large: why no shorter stop would do; else "" */
     uint64_t moved_bytes;          /* not stopped: by how much RSS changed while we looked */
+    bool error_bound_known;        /* not stopped: how far off figures of the heap may be */
+    uint64_t error_bound_bytes;
 
     const char *allocator;         /* "glibc", or NULL when none was recognised */
     char allocator_version[32];

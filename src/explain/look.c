@@ -129,7 +129,8 @@ struct heap_view look_heap_view(struct look *look)
         .images = &look->images,
         .threads = look->threads,
         .thread_count = look->thread_count,
-        .running = !look->target.stopped && !look->read_still && !look->captured,
+        .running = !look->target.stopped && !look->read_still &&
+                   (!look->captured || look->options.no_stop),
         .memo = &look->memo,
         .lists_later = look->lists_later,
         .zeros_known = look->surveyed,

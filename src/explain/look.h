@@ -78,8 +78,14 @@ int look_attempt(struct look *look, bool last, struct why *why) must_check;
  * again then. 0; else it could not be done, and nothing is kept.
  */
 int look_while_moving(struct look *look, struct why *why) must_check;
+int look_survey(struct look *look, struct why *why) must_check;
 int look_capture(struct look *look, struct why *why) must_check;
 void look_forget_survey(struct look *look);
+
+/*
+ * running.c: looks without ever stopping, and tells how far off the heap's figures may be. Leaves what look_account needs.
+ */
+int look_running(struct look *look, struct why *why) must_check;
 
 /* name.c: recognises allocators and runtimes, and gives them the unexplained bytes that are theirs. */
 int name_unexplained(struct look *look, struct why *why) must_check;

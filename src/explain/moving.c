@@ -18,7 +18,7 @@ enum { ATTEMPTS = 40 };
 #define FIRST_WAIT_NS   (NS_PER_MS / 5)
 #define LONGEST_WAIT_NS (20 * NS_PER_MS)
 
-static void forget(struct look *look)
+void look_forget_survey(struct look *look)
 {
     look_close_heap(look);
     if (look->survey)
@@ -27,12 +27,6 @@ static void forget(struct look *look)
     look->surveyed = look->captured = false;
     page_image_free(&look->pages_before);
     page_image_free(&look->pages_now);
-}
-
-void look_forget_survey(struct look *look)
-{
-    if (look->surveyed)
-        forget(look);
 }
 
 /* The heap as far as it can be read of a running process, walked. */
@@ -58,7 +52,7 @@ static int survey_heap(struct look *look, struct why *why)
     return r;
 }
 
-static int survey(struct look *look, struct why *why)
+int look_survey(struct look *look, struct why *why)
 {
     int r = look_at_mappings(look, why);
 
@@ -125,7 +119,7 @@ int look_while_moving(struct look *look, struct why *why)
 
     if (!look_is_large(look))
         return OUTCOME_NOT_POSSIBLE;
-    r = survey(look, why);
+    r = look_survey(look, why);
     if (r == 0)
         r = capture_well(look, why);
     look->captured = r == 0;
@@ -133,7 +127,7 @@ int look_while_moving(struct look *look, struct why *why)
         r = look_account(look, why);
     if (r) {
         look_take_back(look, refusals);
-        forget(look);
+        look_forget_survey(look);
     }
     return r;
 }

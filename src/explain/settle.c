@@ -50,7 +50,7 @@ int look_open_heap(struct look *look, bool last, struct why *why)
         if (r == OUTCOME_NOT_FOUND)
             continue;
         /* What is read of a sleeping process is settled or not at the stop that ends it. */
-        if (r == 0 && !look->read_still && !look->lists_later)
+        if (r == 0 && !look->read_still && !look->lists_later && !look->options.no_stop)
             r = allocators[i]->settled(&view, look->heap, why);
         if (r && waits(look, allocators[i], r, last, why))
             return r;
@@ -92,24 +92,6 @@ static int stop_well(struct look *look, struct why *why)
         r = look_attempt(look, i + 1 == ATTEMPTS, why);
     }
     return r;
-}
-
-static int look_running(struct look *look, struct why *why)
-{
-    struct why reason;
-    int r = look_at_mappings(look, why);
-
-    if (r || !look->target.has_memory)
-        return r;
-    r = look_open_heap(look, true, why);
-    if (look->heap) {
-        why_set(
-            &reason, 0,
-            "the process was not stopped: chunks in its threads' caches count as live, and figures "
-            "of a busy heap may be off");
-        look_refuse(look, &reason, "tcaches");
-    }
-    return r < 0 ? r : 0;
 }
 
 /* Without the right to read memory or to stop, page states still tell what kind of mapping holds

@@ -212,6 +212,8 @@ struct allocator {
     /* sweep: as `walk`, from what was captured. Blocks in use are told as runs; how many is as of the survey. */
     int (*sweep)(const struct heap_view *view, struct heap *heap, const struct heap_survey *survey,
                  struct span_sink *sink, struct why *why);
+    /* Bytes of free chunks that changed between the survey and the capture, or turned up in it. */
+    uint64_t (*unsure_bytes)(const struct heap_survey *survey);
     void (*survey_free)(struct heap_survey *survey);
 };
 

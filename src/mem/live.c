@@ -188,6 +188,24 @@ static int gather_some(struct live_memory *live, struct memory_piece *pieces, in
     return done;
 }
 
+/* How many pieces from the front lie in pages that are still this process' alone. */
+static int still_gatherable(const struct live_memory *live, const struct memory_piece *pieces,
+                            int count)
+{
+    int i = 0;
+
+    for (; live->running && i < count; i++) {
+        remote_addr start = align_down(pieces[i].address, PAGE_BYTES);
+        size_t pages =
+            (size_t)(align_up(pieces[i].address + pieces[i].length, PAGE_BYTES) - start) /
+            PAGE_BYTES;
+
+        if (pages_still_present(&live->pages, start, pages, true) != (int)pages)
+            break;
+    }
+    return live->running ? i : count;
+}
+
 static int live_gather(struct memory *memory, struct memory_piece *pieces, size_t count,
                        struct why *why)
 {
@@ -195,7 +213,9 @@ static int live_gather(struct memory *memory, struct memory_piece *pieces, size_
 
     for (size_t i = 0; i < count;) {
         int most = count - i < GATHER_PIECES ? (int)(count - i) : GATHER_PIECES;
-        int r = live->only_mem_fd || live->running ? 0 : gather_some(live, pieces + i, most, why);
+        int r = live->only_mem_fd
+                    ? 0
+                    : gather_some(live, pieces + i, still_gatherable(live, pieces + i, most), why);
 
         if (r < 0)
             return r;

@@ -114,5 +114,6 @@ const struct allocator glibc_allocator = {
     .capture = glibc_capture,
     .resolve = glibc_resolve,
     .sweep = glibc_sweep,
+    .unsure_bytes = glibc_unsure_bytes,
     .survey_free = glibc_survey_free,
 };

@@ -105,6 +105,7 @@ int glibc_capture(const struct heap_view *view, const struct heap *heap, struct 
 int glibc_resolve(const struct heap *heap, struct heap_survey *survey, struct why *why) must_check;
 int glibc_sweep(const struct heap_view *view, struct heap *heap, const struct heap_survey *survey,
                 struct span_sink *sink, struct why *why) must_check;
+uint64_t glibc_unsure_bytes(const struct heap_survey *survey);
 void glibc_survey_free(struct heap_survey *survey);
 
 /* find.c: the main arena and mp_, by signature. 0, OUTCOME_NOT_FOUND, OUTCOME_LAYOUT_UNKNOWN, negative errno. */

@@ -123,3 +123,16 @@ int glibc_resolve(const struct heap *heap, struct heap_survey *survey, struct wh
         return why_set(why, OUTCOME_TORN, "its free chunks are not the ones on its lists");
     return 0;
 }
+
+/* A chunk that was struck out counts with what it was taken for last: nothing, if it did not look
+ * free then. */
+uint64_t glibc_unsure_bytes(const struct heap_survey *survey)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < survey->changed.count; i++)
+        bytes += node_bytes(survey->changed.items[i].node);
+    for (size_t i = 0; i < survey->extras.count; i++)
+        bytes += node_bytes(&survey->extras.items[i].node);
+    return bytes;
+}

@@ -67,20 +67,22 @@ static void drop_nodes_from(struct free_nodes *nodes, uint32_t cell)
         nodes->count--;
 }
 
-static int survey_part(struct surveying *surveying, struct survey_part *part)
+/* From `at` on; `arrived` stays 0 where the last stretch was torn. */
+static int survey_from(struct surveying *surveying, struct survey_part *part, remote_addr at)
 {
-    remote_addr at = part->begin, end;
+    remote_addr end;
 
-    if (at != part->region.range.start)
-        at = next_chunk(surveying, part, at);
+    part->started = at;
     while (at < part->limit) {
         const struct cell_space *hint = NULL;
         int r = survey_stretch(surveying, part, at, &end);
 
         if (r < 0)
             return r;
-        if (r == 0)
+        if (r == 0) {
+            part->arrived = end;
             break;
+        }
         if (++part->torn == TORN_MOST ||
             atomic_load(&surveying->nodes) + part->nodes.count > SURVEY_NODES_MOST)
             break;
@@ -92,6 +94,42 @@ static int survey_part(struct surveying *surveying, struct survey_part *part)
         SURVEY_NODES_MOST)
         return OUTCOME_NOT_POSSIBLE;
     return 0;
+}
+
+static int survey_part(struct surveying *surveying, struct survey_part *part)
+{
+    bool first = part->begin == part->region.range.start;
+
+    return survey_from(surveying, part,
+                       first ? part->begin : next_chunk(surveying, part, part->begin));
+}
+
+/*
+ * Where the walk of the part before arrives, this one's should have begun. In a large free chunk
+ * lie the headers of chunks that were, and a walk that began with one of them is none.
+ */
+static int confirm_parts(struct surveying *surveying)
+{
+    struct heap_survey *survey = surveying->survey;
+    int r = 0;
+
+    for (size_t i = 1; r == 0 && i < survey->part_count; i++) {
+        const struct survey_part *before = &survey->parts[i - 1];
+        struct survey_part *part = &survey->parts[i];
+
+        if (part->begin == part->region.range.start || !before->arrived || part->result ||
+            before->arrived == part->started)
+            continue;
+        atomic_fetch_sub(&surveying->nodes, part->nodes.count);
+        part->nodes.count = 0;
+        part->census = (struct heap_census){0};
+        part->arrived = part->torn = 0;
+        if (before->arrived >= part->limit) /* all of it is inside one chunk */
+            part->started = part->arrived = before->arrived;
+        else
+            r = survey_from(surveying, part, before->arrived);
+    }
+    return r;
 }
 
 static void *work(void *context)
@@ -262,6 +300,9 @@ int glibc_survey(const struct heap_view *view, const struct heap *heap, unsigned
         r = glibc_prepare_tcaches(view, surveying.glibc);
     if (r == 0) {
         run(&surveying, threads);
+        r = confirm_parts(&surveying);
+    }
+    if (r == 0) {
         r = collect(survey);
     }
     if (r == 0)

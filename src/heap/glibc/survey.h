@@ -12,6 +12,7 @@ struct survey_part {
     struct free_nodes nodes;
     struct heap_census census; /* what was counted where it could be walked */
     unsigned torn;             /* how often it had to be taken up again further on */
+    remote_addr started, arrived; /* where its walk began and ended, limit at least; `arrived` 0: it lost its way */
     int result;
 };
 
