@@ -22,16 +22,18 @@ static void explain_by_class(const struct case_file *facts, struct finding *ret)
     unsigned index = main_class(census);
     const struct census_class *class = &census->classes[index];
 
-    snprintf(ret->because, sizeof ret->because,
-             "%s of free memory is pinned: %s pages (%s) cannot be given back, because %s of them "
-             "is in use; %s of these pages have blocks of %s on them, of which there are %s (%s in "
-             "all). It can be reused for small blocks, and goes back only when its neighbours are "
-             "freed",
-             format_bytes(ret->bytes).text, format_count(census->pinned_pages).text,
-             format_bytes(census->pinned_pages * PAGE_BYTES).text,
-             format_bytes(census->pinning_bytes).text, format_count(class->pinned_pages).text,
-             describe_class(index).text, format_count(class->blocks).text,
-             format_bytes(class->bytes).text);
+    snprintf(
+        ret->because, sizeof ret->because,
+        "%s of free memory is pinned: %s pages (%s) cannot be given back, because %s of them "
+        "is in use%s; %s of these pages have blocks of %s on them, of which there are %s (%s in "
+        "all). It can be reused for small blocks, and goes back only when its neighbours are "
+        "freed",
+        format_bytes(ret->bytes).text, format_count(census->pinned_pages).text,
+        format_bytes(census->pinned_pages * PAGE_BYTES).text,
+        format_bytes(census->pinning_bytes).text,
+        facts->ledger->bytes[ACCOUNT_HEAP_CACHED] ? " or in caches" : "",
+        format_count(class->pinned_pages).text, describe_class(index).text,
+        format_count(class->blocks).text, format_bytes(class->bytes).text);
 }
 
 static void explain_plainly(const struct case_file *facts, struct finding *ret)
