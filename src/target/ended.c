@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/vector.h"
+#include "mem/cache.h"
 #include "target/descriptor.h"
 
 enum {
@@ -20,10 +21,12 @@ enum {
 struct living {
     remote_addr descriptor;
     pid_t tid;
+    bool met; /* in a ring that was followed */
 };
 
 struct search {
     struct memory *memory;
+    struct memory_cache cache; /* of the same: every descriptor is looked at several times */
     const struct maps *maps;
     struct living *living; /* ascending by descriptor */
     size_t living_count;
@@ -39,6 +42,11 @@ struct search {
     struct why *why;
 };
 
+static int read_word(struct search *search, remote_addr address, uint64_t *ret)
+{
+    return memory_cache_read(&search->cache, address, ret, sizeof *ret, search->why);
+}
+
 /* A struct pthread says at its beginning where it is: tcb and self of its head. */
 static int is_descriptor(struct search *search, remote_addr address)
 {
@@ -47,7 +55,7 @@ static int is_descriptor(struct search *search, remote_addr address)
 
     if (address % 16)
         return 0;
-    r = memory_read(search->memory, address, words, sizeof words, search->why);
+    r = memory_cache_read(&search->cache, address, words, sizeof words, search->why);
     if (r)
         return r < 0 ? r : 0;
     return words[0] == address && words[2] == address;
@@ -61,9 +69,9 @@ static int is_linked(struct search *search, remote_addr node, const uint64_t lin
 
     if (links[0] % 8 || links[1] % 8)
         return 0;
-    r = memory_read_u64(search->memory, links[0] + 8, &back, search->why);
+    r = read_word(search, links[0] + 8, &back);
     if (r == 0)
-        r = memory_read_u64(search->memory, links[1], &forth, search->why);
+        r = read_word(search, links[1], &forth);
     if (r)
         return r < 0 ? r : 0;
     return back == node && forth == node;
@@ -73,7 +81,7 @@ static int is_linked(struct search *search, remote_addr node, const uint64_t lin
 static int keep_fitting(struct search *search, const struct living *thread, bool *fits)
 {
     uint64_t words[DESCRIPTOR_WORDS];
-    int r = memory_read(search->memory, thread->descriptor, words, sizeof words, search->why);
+    int r = memory_cache_read(&search->cache, thread->descriptor, words, sizeof words, search->why);
 
     if (r) { /* the next page may not be there: nothing is learnt from this one */
         return r < 0 ? r : 0;
@@ -122,7 +130,7 @@ static int learn_list(struct search *search)
     return places == 1;
 }
 
-static const struct living *living_at(const struct search *search, remote_addr descriptor)
+static struct living *living_at(const struct search *search, remote_addr descriptor)
 {
     size_t low = 0, high = search->living_count;
 
@@ -162,11 +170,12 @@ struct ring {
 static int take_member(struct search *search, struct ring *ring, remote_addr node)
 {
     remote_addr descriptor = node - search->list;
-    const struct living *living = living_at(search, descriptor);
+    struct living *living = living_at(search, descriptor);
     uint64_t id = 1;
     int r;
 
     if (living) {
+        living->met = true;
         ring->has_living = true;
         ring->has_leader |= living->tid == search->leader;
         return 1;
@@ -180,7 +189,7 @@ static int take_member(struct search *search, struct ring *ring, remote_addr nod
         ring->head = node;
         return 1;
     }
-    r = memory_read_u64(search->memory, node + 16, &id, search->why);
+    r = read_word(search, node + 16, &id);
     if (r)
         return r < 0 ? r : 0;
     if ((pid_t)id > 0) /* on its way in or out */
@@ -199,7 +208,7 @@ static int follow(struct search *search, remote_addr from, struct ring *ring)
         int r = take_member(search, ring, node);
 
         if (r > 0)
-            r = memory_read(search->memory, node, links, sizeof links, search->why) == 0
+            r = memory_cache_read(&search->cache, node, links, sizeof links, search->why) == 0
                     ? is_linked(search, node, links)
                     : 0;
         if (r <= 0)
@@ -273,7 +282,8 @@ static int try_living(struct search *search)
         if (search->living[i].tid == search->leader)
             r = try_ring(search, search->living[i].descriptor + search->list);
     for (size_t i = 0; r == 0 && i < search->living_count && i < LEARNT_FROM; i++)
-        r = try_ring(search, search->living[i].descriptor + search->list);
+        if (!search->living[i].met)
+            r = try_ring(search, search->living[i].descriptor + search->list);
     return r;
 }
 
@@ -302,7 +312,7 @@ static int search_heads(struct search *search, remote_addr around)
     for (remote_addr page = from; r >= 0 && page < around + SEARCH_BYTES; page += PAGE_BYTES) {
         if (!is_data(search, page))
             continue;
-        r = memory_read(search->memory, page, words, sizeof words, search->why);
+        r = memory_cache_read(&search->cache, page, words, sizeof words, search->why);
         for (size_t i = 0; r == 0 && i + 1 < WORDS && tried < HEADS_TRIED; i++) {
             if (is_done(search, page + i * 8) || !maps_find(search->maps, words[i]))
                 continue;
@@ -367,8 +377,12 @@ int ended_stacks_find(const struct ended_view *view, struct thread_stacks *stack
                             .stacks = stacks,
                             .left = STACKS_MOST,
                             .why = why};
-    int r = find_all(&search, view);
+    int r = memory_cache_open(&search.cache, view->memory);
 
+    if (r)
+        return r;
+    r = find_all(&search, view);
+    memory_cache_close(&search.cache);
     free(search.living);
     free(search.heads.items);
     return r;
