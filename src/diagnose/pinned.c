@@ -25,7 +25,7 @@ static void explain_by_class(const struct case_file *facts, struct finding *ret)
     snprintf(
         ret->because, sizeof ret->because,
         "%s of free memory is pinned: %s pages (%s) cannot be given back, because %s of them "
-        "is in use%s; %s of these pages have blocks of %s on them, of which there are %s (%s in "
+        "is in use%s; %s of these pages have blocks of %s on them, of which %s are in use (%s in "
         "all). It can be reused for small blocks, and goes back only when its neighbours are "
         "freed",
         format_bytes(ret->bytes).text, format_count(census->pinned_pages).text,
