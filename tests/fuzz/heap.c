@@ -236,6 +236,24 @@ static void check_refusals(const struct heap *heap)
         fuzz_check(heap->refusals.items[i].what[0] && heap->refusals.items[i].reason.text[0]);
 }
 
+/* For looking at one input: FUZZ_VERBOSE=1 in the environment tells what became of it. */
+static void tell(int r, const struct heap *heap, const struct why *why)
+{
+    static int verbose = -1;
+
+    if (verbose < 0)
+        verbose = getenv("FUZZ_VERBOSE") != NULL;
+    if (!verbose)
+        return;
+    if (r)
+        fprintf(stderr, "refused: %s\n", why->text);
+    else if (heap->refusals.count)
+        fprintf(stderr, "in part: %s: %s\n", heap->refusals.items[0].what,
+                heap->refusals.items[0].reason.text);
+    else
+        fprintf(stderr, "accepted\n");
+}
+
 /* `unchanged`: then there must be nothing to object to. */
 static void decode(struct fuzz_process *process, bool running, unsigned threads, bool unchanged)
 {
@@ -256,10 +274,12 @@ static void decode(struct fuzz_process *process, bool running, unsigned threads,
         fuzz_check(allocators[0]->settled(&view, heap, &why) >= 0);
         walk(process, &view, heap, threads);
         check_refusals(heap);
+        tell(0, heap, NULL);
         fuzz_check(!unchanged || heap->refusals.count == 0);
         heap->allocator->close(heap);
     } else {
         fuzz_check(why.text[0]);
+        tell(r, NULL, &why);
     }
     fuzz_check(process->memory.reads_of_absent == 0);
 }

@@ -164,6 +164,17 @@ static uint8_t *word_of_address(struct fuzz_process *process, remote_addr addres
     return NULL;
 }
 
+static remote_addr address_of(const struct fuzz_process *process, const uint8_t *at)
+{
+    for (size_t i = 0; i < process->extent_count; i++) {
+        const struct fake_extent *extent = &process->extents[i];
+
+        if (at >= extent->bytes && at < extent->bytes + extent->pages * PAGE_BYTES)
+            return extent->start + (uint64_t)(at - extent->bytes);
+    }
+    return 0;
+}
+
 static uint8_t *chosen_word(struct fuzz_process *process, uint64_t index, bool any,
                             size_t *ret_left)
 {
@@ -218,6 +229,12 @@ static void edit_word(struct fuzz_process *process, const struct fuzz_edit *edit
         break;
     case EDIT_POINT:
         store(process, at, align_down(process->words.items[value % process->words.count], 16), 8);
+        break;
+    case EDIT_LINK:
+        store(process, at,
+              align_down(process->words.items[value % process->words.count], 16) ^
+                  address_of(process, at) >> 12,
+              8);
         break;
     case EDIT_COPY:
         store(process, at, load(chosen_word(process, value, any, &other_left)), 8);

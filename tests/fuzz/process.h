@@ -56,6 +56,7 @@ enum fuzz_edit_kind {
     EDIT_SPLIT, /* the size word of a chunk: the chunk becomes two, of which the first has value bytes */
     EDIT_PAGE,  /* a page's state = how */
     EDIT_MAP,   /* a mapping's kind ^= how, or it is moved or resized by value pages */
+    EDIT_LINK,  /* as EDIT_POINT, mangled as glibc 2.32 and later mangle the links of their lists */
     FUZZ_EDITS,
 };
 /* In `how` of word edits: `where` and value count all words of memory, not only those in use. */
