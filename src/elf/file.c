@@ -103,6 +103,8 @@ static int read_segments(struct elf_image *image, struct why *why)
         if (!gelf_getphdr(image->elf, (int)i, &header))
             return why_set(why, OUTCOME_LAYOUT_UNKNOWN,
                            "the file's program headers cannot be read");
+        if (header.p_type == PT_TLS && header.p_memsz < UINT32_MAX && header.p_align < UINT32_MAX)
+            image->tls_bytes = header.p_memsz + header.p_align;
         int r =
             header.p_type == PT_LOAD && header.p_memsz > 0 ? add_segment(image, &header, why) : 0;
         if (r != 0)

@@ -26,6 +26,7 @@ struct elf_image {
     uint64_t bias;         /* load address minus link-time address */
     struct elf_segment segments[ELF_SEGMENTS_MAX];
     size_t segment_count;
+    uint64_t tls_bytes;    /* of its thread-local variables (PT_TLS) and their alignment, at most */
     bool is_32_bit;        /* symbols, relocations and call frames are looked up in 64-bit images only */
     Elf *elf;              /* NULL when the file could not be opened: then only `path` and `range` are known */
     int fd;                /* -1: the bytes are in `copy` */

@@ -119,12 +119,13 @@ static int look_for_references(struct scan *scan, remote_addr address, size_t le
     /* Most bytes fail this one comparison, which allows for the longest immediate. */
     uint64_t low = scan->data.start - 4, width = scan->data.end - low;
 
-    for (size_t i = 0; i + 4 <= length; i++) {
+    for (size_t i = 1; i + 4 <= length; i++) {
         int32_t displacement;
         memcpy(&displacement, scan->chunk + i, sizeof displacement);
         uint64_t next_byte = address + i + 4 + (uint64_t)(int64_t)displacement;
 
-        if (next_byte - low >= width || !points_into(scan->data, next_byte))
+        if (next_byte - low >= width || !arch_is_rip_relative(scan->chunk[i - 1]) ||
+            !points_into(scan->data, next_byte))
             continue;
         int r = scan->each(scan->context, address + i);
         if (r != 0)
@@ -136,7 +137,7 @@ static int look_for_references(struct scan *scan, remote_addr address, size_t le
 int elf_each_reference(struct elf_image *image, struct range data,
                        int (*each)(void *context, remote_addr where), void *context)
 {
-    struct scan scan = {.image = image, .overlap = 3, .look = look_for_references};
+    struct scan scan = {.image = image, .overlap = 4, .look = look_for_references};
 
     scan.data = data;
     scan.each = each;

@@ -26,17 +26,28 @@ static bool is_locked(const void *context, struct range range)
 }
 
 /* systrim acts only where malloc's idea of the break is the kernel's: [heap] ends with the top. */
-static struct trim_rules trim_rules_of(struct look *look)
+static bool is_top_at_break(const struct look *look, const struct heap_arena *arena)
 {
-    const struct heap_arena *arena = &look->heap->arenas.items[0];
     const struct vma *vma = maps_find(&look->maps, arena->top);
 
-    look->main_top_trims =
-        vma && strcmp(vma->name, "[heap]") == 0 && vma->range.end == arena->top + arena->top_bytes;
-    return (struct trim_rules){.top_unit = look->heap->trim_unit,
-                               .top_at_break = look->main_top_trims,
-                               .locked = is_locked,
-                               .locked_context = &look->maps};
+    return arena->main && !arena->other_copy && vma && strcmp(vma->name, "[heap]") == 0 &&
+           vma->range.end == arena->top + arena->top_bytes;
+}
+
+static struct trim_rules trim_rules_of(struct look *look)
+{
+    const struct heap_arenas *arenas = &look->heap->arenas;
+    struct trim_rules trim = {.top_unit = look->heap->trim_unit,
+                              .arenas = arenas->items,
+                              .locked = is_locked,
+                              .locked_context = &look->maps};
+
+    for (uint32_t i = 0; i < arenas->count && !trim.top_at_break; i++) {
+        trim.top_at_break = is_top_at_break(look, &arenas->items[i]);
+        trim.break_arena = i;
+    }
+    look->main_top_trims = trim.top_at_break;
+    return trim;
 }
 
 unsigned look_threads(const struct look *look)

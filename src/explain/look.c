@@ -88,11 +88,24 @@ int look_take_registers(struct look *look)
     return 0;
 }
 
+/* The descriptors of ended threads stand where their thread pointers pointed. */
+static int take_ended(struct look *look)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < look->stacks.count; i++)
+        if (look->stacks.items[i].ended)
+            r = vector_push(&look->ended, look->stacks.items[i].sp);
+    return r;
+}
+
 static int read_threads(struct look *look, struct why *why)
 {
     int r = look_take_registers(look);
 
-    return r ? r : thread_stacks_find(&look->target, &look->maps, &look->stacks, why);
+    if (r == 0)
+        r = thread_stacks_find(&look->target, &look->maps, &look->stacks, why);
+    return r ? r : take_ended(look);
 }
 
 void look_forget_mappings(struct look *look)
@@ -104,6 +117,8 @@ void look_forget_mappings(struct look *look)
     free(look->threads);
     look->threads = NULL;
     look->thread_count = 0;
+    free(look->ended.items);
+    look->ended = (struct ended_pointers){0};
 }
 
 int look_at_mappings(struct look *look, struct why *why)
@@ -129,6 +144,8 @@ struct heap_view look_heap_view(struct look *look)
         .images = &look->images,
         .threads = look->threads,
         .thread_count = look->thread_count,
+        .ended = look->ended.items,
+        .ended_count = look->ended.count,
         .running = !look->target.stopped && !look->read_still &&
                    (!look->captured || look->options.no_stop),
         .memo = &look->memo,

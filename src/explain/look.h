@@ -20,6 +20,10 @@ struct look {
     struct thread_stacks stacks;
     struct heap_thread *threads;
     size_t thread_count;            /* of `threads`; as of the last stop */
+    struct ended_pointers {
+        remote_addr *items;
+        size_t count, capacity;
+    } ended;                        /* thread pointers of threads that have ended */
     bool read_still;                /* read while free to run, to be proven to be as under a stop */
     struct heap_memo memo;          /* of `images` */
     struct heap *heap;              /* NULL: none decoded */

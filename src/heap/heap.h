@@ -26,17 +26,22 @@ struct heap_thread {
  * What a decoder learnt of the images, kept from one open to the next so that a stop does not pay for it again. Zero it
  * when images or the heap's place change.
  */
-enum { MEMO_TLS_OFFSETS = 64 };
+enum { MEMO_MALLOCS = 4, MEMO_TLS_OFFSETS = 64 };
+
 struct heap_memo {
-    remote_addr code_of;             /* the main arena that the next three were learnt for; 0: nothing yet */
-    struct range malloc_code;        /* empty: it could not be found, `why` tells */
-    remote_addr single_threaded;     /* libc's flag that no second thread was started; 0: has none */
-    struct why why;
-    remote_addr version_of;          /* the same for the version */
+    remote_addr version_of;           /* the main arena that the version is of; 0: not learnt yet */
     char version[32];
-    remote_addr tls_of;              /* the same for where libc's thread-local variables are */
-    int64_t tls_offsets[MEMO_TLS_OFFSETS];
-    size_t tls_count;
+    struct malloc_memo {              /* one a copy of malloc */
+        remote_addr main_arena;
+        bool code_known;              /* the next three were learnt */
+        struct range code;            /* empty: it was not found, for the reason in `why` */
+        remote_addr single_threaded;  /* of libc's flag that no second thread was started; 0: it has none */
+        struct why why;
+        bool tls_known;               /* the same of where libc's thread-local variables are */
+        int64_t tls_offsets[MEMO_TLS_OFFSETS];
+        size_t tls_count;
+    } items[MEMO_MALLOCS];
+    size_t count;
 };
 
 /* What a decoder may look at: one frozen (or running) view of a process. All borrowed. */
@@ -46,6 +51,8 @@ struct heap_view {
     struct elf_images *images;         /* may have no items (fake processes) */
     const struct heap_thread *threads; /* NULL when they could not be stopped and so not be asked */
     size_t thread_count;
+    const remote_addr *ended;          /* thread pointers that threads had which are no more, where still known */
+    size_t ended_count;
     bool running;                      /* the process was not stopped: nothing is certain */
     struct heap_memo *memo;            /* NULL: nothing is kept */
     bool lists_later;                  /* for a survey: what threads and fastbins hold is not wanted yet */
@@ -92,7 +99,8 @@ struct heap_region {
 
 struct heap_arena {
     remote_addr address; /* of its malloc_state */
-    bool main;
+    bool main;           /* several may be: each copy of malloc (dlmopen) has one, and its other arenas follow it */
+    bool other_copy;     /* of a malloc that is not the one the program itself calls */
     bool locked;         /* its lock was held while we looked */
     bool refused;        /* it contradicts itself or its layout is unknown: no figure of it is known */
     unsigned heaps;
@@ -152,6 +160,7 @@ struct heap {
         size_t count, capacity;
     } regions;
     struct heap_caches caches;
+    struct heap_cache left_behind;    /* in caches of threads that a fork did not take along: out of reach for ever */
     struct heap_refusals refusals;
     struct heap_census census;        /* of what was walked and believed */
 };

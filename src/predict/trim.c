@@ -19,6 +19,7 @@ struct trim_sink {
     struct trim_prediction sum;
     const struct heap_region *region;
     bool locked, started;
+    bool other_copy;   /* its arena is another malloc's than the program's */
     remote_addr first; /* start of the first span */
     bool has_head;     /* `head`: the first run, which the part before may extend to the left */
     bool in_run;       /* `run`: being extended */
@@ -39,10 +40,13 @@ static struct range pages_of(const struct trim_sink *sink, const struct free_run
                           align_down(run->range.end, PAGE_BYTES)};
     uint64_t length = range_length(run->range);
 
+    if (sink->other_copy)
+        return (struct range){0, 0};
     if (run->has_top) {
         pages.end = run->range.end;
         pages.start = pages.end;
-        if (sink->region->kind == REGION_MAIN && sink->rules.top_at_break && length > TOP_KEEPS)
+        if (sink->region->kind == REGION_MAIN && sink->rules.top_at_break &&
+            sink->region->arena == sink->rules.break_arena && length > TOP_KEEPS)
             pages.start -= align_down(length - TOP_KEEPS, sink->rules.top_unit);
     } else if (sink->locked) {
         pages.end = pages.start;
@@ -160,6 +164,8 @@ static struct span_sink *trim_fork(struct span_sink *sink, const struct heap_reg
     child->memory = parent->memory;
     child->rules = parent->rules;
     child->region = region;
+    child->other_copy = region->kind != REGION_MMAPPED && parent->rules.arenas &&
+                        parent->rules.arenas[region->arena].other_copy;
     child->locked =
         parent->rules.locked && parent->rules.locked(parent->rules.locked_context, region->range);
     return &child->sink;

@@ -19,6 +19,9 @@ struct trim_prediction {
 /* How the main arena's top may be trimmed. */
 struct trim_rules {
     bool top_at_break;     /* the break is where malloc left it: systrim refuses otherwise */
+    uint32_t break_arena;  /* whose top it is */
+    /* By index; those of another copy of malloc are out of the program's reach. NULL: none is. */
+    const struct heap_arena *arenas;
     uint64_t top_unit;     /* PAGE_BYTES, or mp_.thp_pagesize */
     /* Whether a region is locked: madvise refuses there (the break can still be lowered). NULL: none is. */
     bool (*locked)(const void *context, struct range range);

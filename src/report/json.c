@@ -80,7 +80,7 @@ static json_t *arena_object(const struct explanation *e, size_t index)
 
     return OBJECT(
         {"address", json_address(arena->address)}, {"main", json_boolean(arena->main)},
-        {"heaps", json_amount(arena->heaps)},
+        {"other_copy", json_boolean(arena->other_copy)}, {"heaps", json_amount(arena->heaps)},
         {"reserved_bytes", json_amount(arena->reserved_bytes)},
         {"resident_bytes", json_amount_if(known, tally->resident_bytes)},
         {"live_bytes", json_amount_if(known, tally->live_bytes)},

@@ -84,3 +84,8 @@ def pagemap(pid, start, end):
 
 def entries(raw):
     return struct.unpack(f"<{len(raw) // 8}Q", raw)
+
+
+def reserved_huge_pages():
+    with open("/proc/sys/vm/nr_hugepages", encoding="ascii") as file:
+        return int(file.read())

@@ -12,14 +12,20 @@ from tap import Skip
 
 SOURCE_ROOT = Path(os.environ["SOURCE_ROOT"])
 CACHE = Path(os.environ["TEST_CACHE"])
-SOURCES = sorted((SOURCE_ROOT / "tests/victims").glob("*.c"))
+SOURCES = sorted(path for path in (SOURCE_ROOT / "tests/victims").glob("*.c")
+                 if path.name != "low-links.c")   # a program of its own
 GLIBCS = ["system", "2.31", "2.41", "2.43", "2.44"]
 HUGE_GLIBCS = [glibc for glibc in GLIBCS if glibc != "2.31"]   # glibc.malloc.hugetlb exists since 2.35
 MMAPPED_LIKE_OTHERS = ["2.43", "2.44"]   # their mmapped chunks are built like the others, 16 bytes short of the mapping
 
 # Heaps that hold still.
 HEAPS = ["quiet", "threads-few-survivors", "small-fastbins", "one-kib-half", "tops", "arena-multi-heap",
-         "mmap-threshold", "fork-shared", "caches", "remapped"]
+         "mmap-threshold", "fork-shared", "caches", "remapped", "memalign", "shrunk", "foreign-sbrk",
+         "brk-blocked", "brk-at-times", "namespaces", "fork-orphans"]
+# Programs that have their C library in them, stripped. (gcc 12's libgcc cannot be linked with 2.31, which has no
+# _dl_find_object.)
+STATICS = ["system static", "system static-pie", "2.41 static-pie", "2.43 static", "2.44 static-pie"]
+STATIC_HEAPS = ["quiet", "one-kib-half", "small-fastbins", "foreign-sbrk", "brk-blocked", "fork-orphans"]
 ARGUMENTS = {"mmap-threshold": ["16"]}
 HUGE_TUNABLE = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
@@ -46,29 +52,40 @@ def _sysroot(version):
     return directory
 
 
-def _build(version, target):
+def _flags(version, static):
+    """What makes gcc use that C library."""
+    if version == "system":
+        return []
     root = _sysroot(version)
     folders = [root / "usr/lib/x86_64-linux-gnu", root / "lib/x86_64-linux-gnu"]
+    found = [f"--sysroot={root}", *[flag for folder in folders for flag in (f"-B{folder}", f"-L{folder}")]]
+    if static:
+        return found
+    return [*found, *[f"-Wl,-rpath,{folder}" for folder in folders],
+            f"-Wl,--dynamic-linker={root}/lib64/ld-linux-x86-64.so.2"]
+
+
+def _build(version, kind, target):
     draft = target.with_suffix(".new")
-    command = ["gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-g", "-fno-builtin", f"--sysroot={root}",
-               *[flag for folder in folders for flag in (f"-B{folder}", f"-L{folder}", f"-Wl,-rpath,{folder}")],
-               f"-Wl,--dynamic-linker={root}/lib64/ld-linux-x86-64.so.2", "-o", draft, *SOURCES, "-pthread"]
+    command = ["gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-fno-builtin", *([f"-{kind}", "-s"] if kind else ["-g"]),
+               *_flags(version, kind), "-o", draft, *SOURCES, "-pthread", "-ldl"]
     built = subprocess.run(command, text=True, capture_output=True, timeout=120, check=False)
     assert built.returncode == 0, built.stderr
     draft.rename(target)
 
 
 def program(glibc):
-    """The path of heap-victim for "system" or a version."""
+    """The path of heap-victim for "system", a version, or one of STATICS."""
     if glibc == "system":
         return os.environ["HEAP_VICTIM"]
-    target = CACHE / "victims" / glibc
+    version, _, kind = glibc.partition(" ")
+    target = CACHE / "victims" / glibc.replace(" ", "-")
     target.parent.mkdir(parents=True, exist_ok=True)
     with open(CACHE / "lock", "w", encoding="ascii") as lock:  # tests run side by side
         fcntl.flock(lock, fcntl.LOCK_EX)
         newest = max(path.stat().st_mtime for path in (SOURCE_ROOT / "tests/victims").iterdir())
         if not target.exists() or target.stat().st_mtime < newest:
-            _build(glibc, target)
+            _build(version, kind, target)
     return str(target)
 
 
@@ -127,9 +144,10 @@ class Victim:
 
 
 def for_each_heap(test, heaps=None):
-    """[(name, function)] of test(heap, glibc) for all heaps and all C libraries."""
-    return [(f"{heap}, glibc {glibc}", lambda heap=heap, glibc=glibc: test(heap, glibc))
-            for glibc in GLIBCS for heap in heaps or HEAPS]
+    """[(name, function)] of test(heap, glibc) for all heaps and all C libraries, dynamic and static."""
+    pairs = [(heap, glibc) for glibc in GLIBCS for heap in heaps or HEAPS]
+    pairs += [(heap, glibc) for glibc in STATICS for heap in heaps or STATIC_HEAPS]
+    return [(f"{heap}, glibc {glibc}", lambda heap=heap, glibc=glibc: test(heap, glibc)) for heap, glibc in pairs]
 
 
 def for_each_setting(test):

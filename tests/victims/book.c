@@ -65,6 +65,11 @@ void book_take(struct book *book, size_t alignment, size_t size)
     enter(book, (struct block){.address = address, .requested = size, .filled = size});
 }
 
+void book_enter(struct book *book, unsigned char *address, size_t size)
+{
+    enter(book, (struct block){.address = address, .requested = size, .filled = size});
+}
+
 void book_take_sparse(struct book *book, size_t size, size_t filled)
 {
     enter(book, (struct block){.address = malloc(size), .requested = size, .filled = filled});

@@ -36,6 +36,8 @@ struct book *book_of(unsigned thread);
 
 /* Allocate, fill with the pattern of the address, and enter; alignment 0 for malloc. Exit when memory is short. */
 void book_take(struct book *book, size_t alignment, size_t size);
+/* The same for what was allocated elsewhere, and will not be dropped. */
+void book_enter(struct book *book, unsigned char *address, size_t size);
 /* Touches only the first `filled` bytes. */
 void book_take_sparse(struct book *book, size_t size, size_t filled);
 /* Checks, reallocates, checks what was kept, and fills anew. */

@@ -78,7 +78,7 @@ static void leave_in_caches(struct book *book)
         book_drop(book, i);
 }
 
-static void quiet_body(unsigned thread)
+void mixed_body(unsigned thread)
 {
     struct numbers numbers = numbers_for(thread);
     struct book *book = book_of(thread);
@@ -99,10 +99,49 @@ static void build_quiet(const char *argument)
 {
     struct numbers numbers = numbers_for(100);
 
-    quiet_body(0);
-    run_threads(6, 3, quiet_body);
+    mixed_body(0);
+    run_threads(6, 3, mixed_body);
     for (unsigned thread = 1; thread <= 6; thread++)
         book_drop_percent(book_of(thread), 10, &numbers);
+}
+
+static void memalign_body(unsigned thread)
+{
+    struct numbers numbers = numbers_for(thread);
+    struct book *book = book_of(thread);
+
+    for (unsigned i = 0; i < 3000; i++)
+        book_take(book, (size_t)32 << number_below(&numbers, 12),
+                  number_by_doublings(&numbers, 8, 64 * KIB));
+    for (unsigned i = 0; i < 20; i++)
+        book_take(book, (size_t)32 << number_below(&numbers, 16),
+                  130 * KIB + number_below(&numbers, MIB));
+    book_drop_percent(book, 50, &numbers);
+    for (unsigned i = 0; i < 500; i++)
+        book_take(book, 64, number_below(&numbers, 3 * KIB));
+}
+
+static void build_memalign(const char *argument)
+{
+    memalign_body(0);
+    run_threads(2, 2, memalign_body);
+}
+
+/* Heaps that were larger: what they gave back stays mapped. */
+static void shrunk_body(unsigned thread)
+{
+    struct book *book = book_of(thread);
+
+    for (unsigned i = 0; i < 1200; i++)
+        book_take(book, 0, 100 * KIB);
+    for (size_t i = book->count - 1; i > (thread == 1 ? 5 : 800); i--)
+        book_drop(book, i);
+    book_take(book, 0, 100);
+}
+
+static void build_shrunk(const char *argument)
+{
+    run_threads(2, 2, shrunk_body);
 }
 
 static void survivors_body(unsigned thread)
@@ -267,6 +306,13 @@ const struct factory factories[] = {
     {"huge-zero", build_huge_zero},
     {"huge-heap", build_huge_heap},
     {"fork-shared", build_fork_shared},
+    {"memalign", build_memalign},
+    {"shrunk", build_shrunk},
+    {"foreign-sbrk", build_foreign_sbrk},
+    {"brk-blocked", build_brk_blocked},
+    {"brk-at-times", build_brk_at_times},
+    {"namespaces", build_namespaces},
+    {"fork-orphans", build_fork_orphans},
     {"churn", build_churn},
     {"fill", build_fill},
     {"caches", build_caches},

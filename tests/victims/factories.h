@@ -28,7 +28,18 @@ void run_threads(unsigned count, unsigned stay, void (*body)(unsigned thread));
 /* Starts threads that never end. */
 void start_threads(unsigned count, void (*body)(unsigned thread));
 
+/* Reads all pages of code and constants: a fork's child begins without those of files. */
+void touch_objects(void);
+
+/* What the main thread or another does for a mixed heap: all sizes, alignments, and ways to be free. */
+void mixed_body(unsigned thread);
+
 /* factories in files of their own */
+void build_foreign_sbrk(const char *argument);
+void build_brk_blocked(const char *argument);
+void build_brk_at_times(const char *argument);
+void build_namespaces(const char *argument);
+void build_fork_orphans(const char *argument);
 void build_churn(const char *argument);
 unsigned long churn_steps(void);
 void build_fill(const char *argument);

@@ -227,6 +227,11 @@ __attribute__((noinline)) static void touch_stack(void)
         stack[at] = 0;
 }
 
+void touch_objects(void)
+{
+    dl_iterate_phdr(touch_object, NULL);
+}
+
 /* All that a command will touch, so that the resident set moves only with the heap. */
 static void touch_all(void)
 {
@@ -234,7 +239,7 @@ static void touch_all(void)
 
     touch_stack();
     memset(line, ' ', sizeof line);
-    dl_iterate_phdr(touch_object, NULL);
+    touch_objects();
     dup2(null, STDOUT_FILENO);
     free(malloc(100000)); /* something on top, for the trim to take */
     command_trim("");

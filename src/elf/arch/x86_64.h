@@ -26,6 +26,12 @@ enum {
  */
 #define ARCH_BYTES_AFTER_DISPLACEMENT {0, 1, 2, 4}
 
+/* Whether a 32-bit displacement relative to RIP may follow this byte: a ModRM byte with mod 0 and r/m 5. */
+static inline bool arch_is_rip_relative(uint8_t modrm)
+{
+    return (modrm & 0xc7) == 0x05;
+}
+
 /*
  * Whether an entry of a PLT is at its only jump, `jmp *slot(%rip)`, or at the endbr64 before it. Entries have 8 or
  * 16 bytes; the jumps of lazy binding, with something pushed before them, never start at a multiple of 8.

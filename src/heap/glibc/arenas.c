@@ -14,6 +14,7 @@ enum {
     ARENA_LIMIT = 1 << 16,
     HEAP_LIMIT = 1 << 16, /* heaps an arena: 4 TiB */
     STATE_BYTES_MOST = 2200,
+    STATE_FLAGS = 4,
     HEAP_INFO_AR_PTR = 0,
     HEAP_INFO_PREV = 8,
     HEAP_INFO_SIZE = 16,
@@ -45,7 +46,8 @@ static int read_top(const struct heap_view *view, struct heap_arena *arena, stru
     return 0;
 }
 
-static int read_state(const struct heap_view *view, struct glibc *glibc, remote_addr address,
+static int read_state(const struct heap_view *view, struct glibc *glibc,
+                      const struct glibc_instance *instance, remote_addr address,
                       struct heap_arena *arena, struct arena_detail *detail, struct why *why)
 {
     uint8_t state[STATE_BYTES_MOST];
@@ -55,12 +57,14 @@ static int read_state(const struct heap_view *view, struct glibc *glibc, remote_
         return r;
     *arena = (struct heap_arena){
         .address = address,
-        .main = address == glibc->main_arena,
+        .main = address == instance->main_arena,
         .locked = field_u32(state, 0) != 0,
         .system_bytes = field_u64(state, glibc->state->system_mem),
         .top = field_u64(state, glibc->state->top),
     };
-    *detail = (struct arena_detail){.initial = arena->top == bin_header(glibc->state, address, 1)};
+    *detail = (struct arena_detail){
+        .initial = arena->top == bin_header(glibc->state, address, 1),
+        .in_pieces = arena->main && (field_u32(state, STATE_FLAGS) & ARENA_NONCONTIGUOUS)};
     for (unsigned i = 0; glibc->state->fastbins && i < FASTBIN_COUNT; i++)
         detail->fastbins[i] = field_u64(state, glibc->state->fastbins + 8 * (size_t)i);
     sum_list_heads(glibc, state, address, detail);
@@ -98,34 +102,29 @@ static int infer_heap_info(const struct heap_view *view, struct glibc *glibc, re
     return 0;
 }
 
-static int add_main_region(struct glibc *glibc, const struct heap_arena *arena, uint64_t sbrk_base,
-                           struct why *why)
+/*
+ * sbrk_base + system_mem is the end of the top as long as brk was never replaced by mmap: what
+ * others got from sbrk in between is counted (sysmalloc), and left out by the walk. Else see
+ * pieces.c.
+ */
+static int read_main_region(struct glibc *glibc, uint32_t index, uint64_t sbrk_base,
+                            struct why *why)
 {
+    struct heap_arena *arena = &glibc->heap.arenas.items[index];
     struct range range = {align_up(sbrk_base, CHUNK_ALIGNMENT), arena->top + arena->top_bytes};
 
-    if (range.start >= range.end || arena->top < range.start)
-        return why_set(why, OUTCOME_LAYOUT_UNKNOWN, "the main arena is not one piece grown by brk");
+    arena->heaps = 1;
+    arena->reserved_bytes = arena->system_bytes;
+    if (glibc->details.items[index].in_pieces)
+        return 0;
+    if (sbrk_base + arena->system_bytes != range.end || range.start >= range.end ||
+        arena->top < range.start)
+        return why_set(why, OUTCOME_LAYOUT_UNKNOWN,
+                       "it got %" PRIu64 " bytes from brk, and its top does not end that far "
+                       "behind 0x%" PRIx64 ", where they began",
+                       arena->system_bytes, sbrk_base);
     return vector_push(&glibc->heap.regions,
-                       ((struct heap_region){.range = range, .kind = REGION_MAIN}));
-}
-
-/*
- * sbrk_base + system_mem is the end of the top as long as nobody else moves the break and it never
- * had to be replaced by mmap. Else the pieces are on no list.
- */
-static int read_main_region(const struct heap_view *view, struct glibc *glibc, struct why *why)
-{
-    const struct heap_arena *arena = &glibc->heap.arenas.items[0];
-    uint64_t sbrk_base;
-    int r = memory_read_u64(view->memory, glibc->mp + glibc->par->sbrk_base, &sbrk_base, why);
-
-    if (r)
-        return r;
-    if (sbrk_base + arena->system_bytes != arena->top + arena->top_bytes)
-        return why_set(
-            why, OUTCOME_LAYOUT_UNKNOWN,
-            "its memory is not one piece grown by brk (another caller of sbrk, or brk refused)");
-    return add_main_region(glibc, arena, sbrk_base, why);
+                       ((struct heap_region){.range = range, .kind = REGION_MAIN, .arena = index}));
 }
 
 static int check_heap(const struct glibc *glibc, const struct heap_arena *arena,
@@ -195,7 +194,8 @@ void glibc_refuse_arena(struct glibc *glibc, uint32_t index, const struct why *r
 
 /* An arena that contradicts itself is refused; the others still count. Negative errno is passed on.
  */
-static int read_regions_of(const struct heap_view *view, struct glibc *glibc, uint32_t index)
+static int read_regions_of(const struct heap_view *view, struct glibc *glibc,
+                           const struct glibc_instance *instance, uint32_t index)
 {
     struct heap_arena *arena = &glibc->heap.arenas.items[index];
     struct why reason = {{0}};
@@ -204,9 +204,7 @@ static int read_regions_of(const struct heap_view *view, struct glibc *glibc, ui
     if (glibc->details.items[index].initial)
         return 0;
     if (arena->main) {
-        arena->heaps = 1;
-        arena->reserved_bytes = arena->system_bytes;
-        r = read_main_region(view, glibc, &reason);
+        r = read_main_region(glibc, index, instance->sbrk_base, &reason);
     } else {
         r = infer_heap_info(view, glibc, arena->address, &reason);
         if (r == 0)
@@ -218,14 +216,15 @@ static int read_regions_of(const struct heap_view *view, struct glibc *glibc, ui
     return 0;
 }
 
-static int follow_ring(const struct heap_view *view, struct glibc *glibc, struct why *why)
+static int follow_ring(const struct heap_view *view, struct glibc *glibc,
+                       const struct glibc_instance *instance, struct why *why)
 {
-    remote_addr address = glibc->main_arena;
+    remote_addr address = instance->main_arena;
 
     do {
         struct heap_arena arena;
         struct arena_detail detail;
-        int r = read_state(view, glibc, address, &arena, &detail, why);
+        int r = read_state(view, glibc, instance, address, &arena, &detail, why);
 
         if (r == 0)
             r = vector_push(&glibc->heap.arenas, arena);
@@ -237,7 +236,7 @@ static int follow_ring(const struct heap_view *view, struct glibc *glibc, struct
             return r;
         if (glibc->heap.arenas.count > ARENA_LIMIT)
             return why_set(why, OUTCOME_TORN, "the ring of arenas does not close");
-    } while (address != glibc->main_arena);
+    } while (address != instance->main_arena);
     return 0;
 }
 
@@ -273,20 +272,23 @@ struct heap_region *glibc_region_at(struct glibc *glibc, remote_addr address)
     return NULL;
 }
 
-int glibc_read_arenas(const struct heap_view *view, struct glibc *glibc, struct why *why)
+int glibc_read_arenas(const struct heap_view *view, struct glibc *glibc,
+                      struct glibc_instance *instance, struct why *why)
 {
-    int r = follow_ring(view, glibc, why);
+    int r;
 
+    instance->first_arena = (uint32_t)glibc->heap.arenas.count;
+    r = follow_ring(view, glibc, instance, why);
     if (r == 0)
         glibc_infer_reserve(view, glibc);
-    for (uint32_t i = 0; r == 0 && i < glibc->heap.arenas.count; i++)
-        r = read_regions_of(view, glibc, i);
+    for (uint32_t i = instance->first_arena; r == 0 && i < glibc->heap.arenas.count; i++)
+        r = read_regions_of(view, glibc, instance, i);
     if (r == 0)
-        glibc_sort_regions(glibc);
+        instance->arena_count = (uint32_t)glibc->heap.arenas.count - instance->first_arena;
     return r;
 }
 
-static bool may_hold_heap(const struct vma *vma)
+bool glibc_may_hold_heap(const struct vma *vma)
 {
     return vma_is_anonymous(vma) && vma->writable && !vma->shared && !vma->hugetlb &&
            !vma->pfn_mapped && !vma_is_special(vma);
@@ -299,7 +301,7 @@ static bool is_heap_memory(const struct maps *maps, struct range range)
          i++) {
         const struct vma *vma = &maps->items[i];
 
-        if (vma->range.start > range.start || !may_hold_heap(vma))
+        if (vma->range.start > range.start || !glibc_may_hold_heap(vma))
             return false;
         range.start = vma->range.end;
     }

@@ -59,19 +59,15 @@ static void remember_version(const struct heap_view *view, struct glibc *glibc)
 
 static int read_all(const struct heap_view *view, struct glibc *glibc, struct why *why)
 {
-    int r = glibc_find_main_arena(view, glibc, why);
+    int r = glibc_find_instances(view, glibc, why);
 
-    if (r)
-        return r;
-    glibc->image = view->images ? elf_images_find(view->images, glibc->main_arena) : NULL;
-    remember_version(view, glibc);
-    r = glibc_read_settings(view, glibc, why);
     if (r == 0)
-        r = glibc_read_arenas(view, glibc, why);
+        r = glibc_read_instances(view, glibc, why);
     if (r == 0)
         r = glibc_find_mmapped(view, glibc, why);
     if (r)
         return r;
+    remember_version(view, glibc);
     glibc_check_regions(view, glibc);
     r = view->lists_later ? 0 : glibc_read_lists(view, glibc, why);
     /* Lists may lead into what was refused: then that is the reason, and another moment is no

@@ -14,7 +14,7 @@
 enum {
     STEP_PAGES = 64, /* .data is read in steps that overlap by a page, more than any malloc_state */
     ARENA_LIMIT = 1 << 16, /* on any ring: 8 arenas a CPU on the largest machine */
-    CANDIDATE_LIMIT = 16,
+    CANDIDATE_LIMIT = INSTANCES_MOST,
     RING_TRIES = 64, /* shapes whose ring is followed */
 };
 
@@ -130,33 +130,34 @@ static void drop_repeats(struct search *search)
     search->count = kept;
 }
 
-/* Several are legitimate: every dlmopen namespace has a libc, libc_malloc_debug.so an arena of its
- * own. */
-static int choose(struct search *search, struct glibc *glibc, struct why *why)
+static int by_memory(const void *a, const void *b)
 {
-    const struct candidate *best = NULL;
+    const struct candidate *x = a, *y = b;
 
-    for (size_t i = 0; i < search->count; i++)
-        if (search->found[i].system_mem &&
-            (!best || search->found[i].system_mem > best->system_mem))
-            best = &search->found[i];
-    if (!best)
-        return why_set(why, OUTCOME_NOT_FOUND,
-                       search->count
-                           ? "glibc's malloc is loaded and has never got memory"
-                           : "no glibc main arena was found in any writable data segment");
-    glibc->main_arena = best->address;
-    glibc->state = best->state;
-    for (size_t i = 0; i < search->count; i++) {
-        struct why reason;
+    return (x->system_mem < y->system_mem) - (x->system_mem > y->system_mem);
+}
 
-        if (&search->found[i] == best || !search->found[i].system_mem)
-            continue;
-        why_set(&reason, 0,
-                "a second copy of glibc serves this process too; only the larger heap was decoded");
-        heap_refuse(&glibc->heap, &reason, "glibc heap at 0x%" PRIx64, search->found[i].address);
+/* Several are legitimate: every dlmopen namespace has a libc, libc_malloc_debug.so an arena of its
+ * own. One that never got memory serves nobody. */
+static int keep_used(struct search *search, struct glibc *glibc, struct why *why)
+{
+    if (search->count)
+        qsort(search->found, search->count, sizeof *search->found, by_memory);
+    for (size_t i = 0; i < search->count && search->found[i].system_mem; i++) {
+        const struct candidate *found = &search->found[i];
+
+        glibc->instances[glibc->instance_count++] = (struct glibc_instance){
+            .state = found->state,
+            .main_arena = found->address,
+            .system_bytes = found->system_mem,
+            .image = search->view->images ? elf_images_find(search->view->images, found->address)
+                                          : NULL};
     }
-    return 0;
+    if (glibc->instance_count)
+        return 0;
+    return why_set(why, OUTCOME_NOT_FOUND,
+                   search->count ? "glibc's malloc is loaded and has never got memory"
+                                 : "no glibc main arena was found in any writable data segment");
 }
 
 /* A writable segment of an image. Without images (a fake process), any writable file mapping. */
@@ -169,7 +170,7 @@ static bool may_hold_arena(const struct heap_view *view, const struct vma *vma)
            elf_images_find(view->images, vma->range.start);
 }
 
-int glibc_find_main_arena(const struct heap_view *view, struct glibc *glibc, struct why *why)
+int glibc_find_instances(const struct heap_view *view, struct glibc *glibc, struct why *why)
 {
     struct search search = {.view = view};
     auto_free uint8_t *buffer = malloc(STEP_PAGES * PAGE_BYTES);
@@ -187,5 +188,5 @@ int glibc_find_main_arena(const struct heap_view *view, struct glibc *glibc, str
             return r;
     }
     drop_repeats(&search);
-    return choose(&search, glibc, why);
+    return keep_used(&search, glibc, why);
 }

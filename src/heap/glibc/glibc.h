@@ -14,7 +14,23 @@ struct arena_detail {
     /* The arena's own ends of the bin lists, as sums (see struct list_sums). */
     uint64_t head_targets_fd, head_targets_bk, head_addresses;
     uint64_t fastbin_count, fastbin_sum; /* entries of its fastbins, and the sum of hash_address of them */
+    bool in_pieces;         /* a main arena whose memory is not one piece grown by brk: its pieces are searched for */
 };
+
+/*
+ * One copy of glibc's malloc: the program's, and one more in every link-map namespace (dlmopen) that has allocated;
+ * libc_malloc_debug.so is one, too.
+ */
+struct glibc_instance {
+    const struct state_layout *state;
+    remote_addr main_arena;
+    uint64_t system_bytes;     /* of its main arena */
+    struct elf_image *image;   /* the libc (or static program) that the arena lies in; NULL for fakes */
+    remote_addr mp, sbrk_base;
+    uint32_t first_arena, arena_count; /* in heap.arenas: the main arena and its ring */
+};
+
+enum { INSTANCES_MOST = 16 };
 
 struct glibc {
     struct heap heap; /* first */
@@ -22,9 +38,11 @@ struct glibc {
     const struct par_layout *par;
     const struct heap_info_layout *heap_info; /* NULL while there is no thread arena */
     const struct tcache_layout *tcache; /* NULL while no thread has one */
-    remote_addr main_arena, mp;
+    remote_addr main_arena, mp; /* of the first instance */
     uint64_t heap_reserve;     /* HEAP_MAX_SIZE in force */
-    struct elf_image *image;   /* the libc (or static program) that the arena lies in; NULL for fakes */
+    struct elf_image *image;   /* of the first instance */
+    struct glibc_instance instances[INSTANCES_MOST]; /* the one with most memory first; all of one layout */
+    size_t instance_count;
     struct arena_details {
         struct arena_detail *items; /* one an arena */
         size_t count, capacity;
@@ -108,14 +126,27 @@ int glibc_sweep(const struct heap_view *view, struct heap *heap, const struct he
 uint64_t glibc_unsure_bytes(const struct heap_survey *survey);
 void glibc_survey_free(struct heap_survey *survey);
 
-/* find.c: the main arena and mp_, by signature. 0, OUTCOME_NOT_FOUND, OUTCOME_LAYOUT_UNKNOWN, negative errno. */
-int glibc_find_main_arena(const struct heap_view *view, struct glibc *glibc, struct why *why) must_check;
+/* find.c: main arenas that have memory, by signature, into the instances. 0, OUTCOME_NOT_FOUND, negative errno. */
+int glibc_find_instances(const struct heap_view *view, struct glibc *glibc, struct why *why) must_check;
+
+/*
+ * instances.c: settings, arenas and regions of every instance. One that is laid out in another way than the first,
+ * or contradicts itself, is refused alone.
+ */
+int glibc_read_instances(const struct heap_view *view, struct glibc *glibc, struct why *why) must_check;
+
+/* instances.c: what view->memo keeps of an instance, perhaps nothing yet; NULL when nothing is kept. */
+struct malloc_memo *glibc_memo_of(const struct heap_view *view, const struct glibc_instance *instance);
 
 /* settings.c: mp_ and the settings in force. Needs the main arena's state. */
 int glibc_read_settings(const struct heap_view *view, struct glibc *glibc, struct why *why) must_check;
 
-/* arenas.c: follows the ring, reads every arena, and lists its regions. */
-int glibc_read_arenas(const struct heap_view *view, struct glibc *glibc, struct why *why) must_check;
+/* arenas.c: follows an instance's ring, reads every arena, and lists its regions, but for a main arena in pieces. */
+int glibc_read_arenas(const struct heap_view *view, struct glibc *glibc, struct glibc_instance *instance,
+                      struct why *why) must_check;
+
+/* pieces.c: the regions of main arenas in pieces; refuses those whose pieces are not all found. Negative errno. */
+int glibc_find_pieces(const struct heap_view *view, struct glibc *glibc, struct why *why) must_check;
 
 /* reserve.c: HEAP_MAX_SIZE, from where the arenas lie. Needs the settings and the ring of arenas. */
 void glibc_infer_reserve(const struct heap_view *view, struct glibc *glibc);
@@ -126,7 +157,10 @@ void glibc_infer_reserve(const struct heap_view *view, struct glibc *glibc);
  */
 void glibc_check_regions(const struct heap_view *view, struct glibc *glibc);
 
-/* arenas.c: nothing of this arena is believed. */
+/* arenas.c: whether heaps may lie in this mapping: private, anonymous, writable, of small pages. */
+bool glibc_may_hold_heap(const struct vma *vma);
+
+/* arenas.c: nothing of this arena is believed. Its regions go; it stays in the list. */
 void glibc_refuse_arena(struct glibc *glibc, uint32_t index, const struct why *reason);
 
 /* mmapped.c: adds a region for every mmapped chunk. Never fails for ambiguity: refuses instead. */
@@ -135,12 +169,22 @@ int glibc_find_mmapped(const struct heap_view *view, struct glibc *glibc, struct
 /* lists.c: tcaches and fastbins, into marks and the fastbin set. */
 int glibc_read_lists(const struct heap_view *view, struct glibc *glibc, struct why *why) must_check;
 
+struct thread_tcaches {
+    remote_addr *structs; /* one a thread; 0: it has none */
+    size_t unknown;       /* threads of which it could not be read */
+    struct tcache_addresses {
+        remote_addr *items;
+        size_t count, capacity;
+    } left_behind;        /* of threads that were not taken along by a fork */
+};
+
 /*
- * tcache.c: addresses of the threads' tcache structs (0 for a thread without), one a thread, and their layout.
- * `ret_unknown`: threads of which it could not be read.
+ * tcache.c: where the threads' tcache structs are that the malloc in `image` uses, and their layout. Release with
+ * thread_tcaches_free.
  */
-int glibc_find_tcaches(const struct heap_view *view, struct glibc *glibc, remote_addr *ret_structs,
-                       size_t *ret_unknown, struct why *why) must_check;
+int glibc_find_tcaches(const struct heap_view *view, struct glibc *glibc, const struct glibc_instance *instance,
+                       struct thread_tcaches *ret, struct why *why) must_check;
+void thread_tcaches_free(struct thread_tcaches *tcaches);
 /* Fills view->memo, so that finding them in a stop is quick. 0 or -ENOMEM. */
 int glibc_prepare_tcaches(const struct heap_view *view, const struct glibc *glibc) must_check;
 

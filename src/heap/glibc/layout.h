@@ -12,6 +12,7 @@ enum {
     CHUNK_ALIGNMENT = 16,
     CHUNK_HEADER_BYTES = 16,    /* prev_size and size */
     CHUNK_MIN_BYTES = 32,
+    FENCE_BYTES = 16,           /* the size in a fence's header, which no chunk has */
     CHUNK_LINKS_BYTES = 48,     /* header, fd, bk, fd_nextsize, bk_nextsize: sizeof(struct malloc_chunk) */
     CHUNK_PREV_INUSE = 1,
     CHUNK_MMAPPED = 2,

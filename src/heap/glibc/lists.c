@@ -12,13 +12,14 @@
 #include "heap/glibc/glibc.h"
 #include "mem/cache.h"
 
-enum { TCACHE_STRUCT_MOST = 760, LARGE_BIN_SHIFT = 10, LINKS_TRIED = 32 };
+enum { TCACHE_STRUCT_MOST = 760, LARGE_BIN_SHIFT = 10, LEARN_STEPS = 64 };
 
 struct list_reader {
     const struct heap_view *view;
     struct glibc *glibc;
     struct memory_cache cache;
     struct heap_region *region; /* the one that the last link led into */
+    uint64_t link_offset;       /* from where a link leads to where the next one is */
 };
 
 static bool is_link(struct list_reader *reader, uint64_t value)
@@ -37,40 +38,44 @@ static bool is_link(struct list_reader *reader, uint64_t value)
     return region;
 }
 
-/*
- * Whether the list goes on to its end, or far enough, if its links are mangled. Where they are not,
- * a chain of words that each lead to the next, or hold the top of their own address, is no chance.
- */
-static bool goes_on_mangled(struct list_reader *reader, remote_addr field, uint64_t stored)
+static int read_word(struct list_reader *reader, remote_addr field, uint64_t *ret, struct why *why)
 {
-    for (unsigned i = 0; i < LINKS_TRIED; i++) {
-        remote_addr link = stored ^ (field >> 12);
+    if (memory_cache_peek(&reader->cache, field, ret))
+        return 0;
+    return memory_cache_read(&reader->cache, field, ret, sizeof *ret, why);
+}
 
+/* Whether the list whose next link is at `field` goes on well if links are mangled, or are not. */
+static bool goes_on(struct list_reader *reader, remote_addr field, bool mangled)
+{
+    for (unsigned i = 0; i < LEARN_STEPS; i++) {
+        uint64_t stored;
+        remote_addr link;
+
+        if (read_word(reader, field, &stored, NULL) != 0)
+            return false;
+        link = mangled ? stored ^ (field >> 12) : stored;
         if (!is_link(reader, link))
             return false;
-        if (!link)
+        if (link == 0)
             return true;
-        field = link;
-        if (memory_cache_read(&reader->cache, field, &stored, sizeof stored, NULL) != 0)
-            return false;
+        field = link + reader->link_offset;
     }
     return true;
 }
 
 /*
  * Safe-linking stores a link xor its own address >> 12. Which form it is shows at the first link
- * ever met; in a heap at low addresses (a program that is not position independent) both can lead
- * into the heap, and then the rest of the list tells.
+ * ever met, or, in a heap at low addresses, where either may lead into the heap, soon after it.
  */
-static void learn_links(struct list_reader *reader, remote_addr field, uint64_t stored)
+static void learn_links(struct list_reader *reader, remote_addr field)
 {
-    bool plain_fits = is_link(reader, stored),
-         mangled_fits = is_link(reader, stored ^ (field >> 12));
+    bool plain_fits = goes_on(reader, field, false), mangled_fits = goes_on(reader, field, true);
 
     if (!plain_fits && !mangled_fits)
         return;
     reader->glibc->links_mangled =
-        mangled_fits && (!plain_fits || goes_on_mangled(reader, field, stored));
+        mangled_fits; /* a chain of words that hold so much is no chance */
     reader->glibc->links_known = true;
 }
 
@@ -81,7 +86,7 @@ static int decode_link(struct list_reader *reader, remote_addr field, uint64_t s
     remote_addr link;
 
     if (!glibc->links_known)
-        learn_links(reader, field, stored);
+        learn_links(reader, field);
     link = glibc->links_mangled ? stored ^ (field >> 12) : stored;
     if (!glibc->links_known || !is_link(reader, link))
         return why_set(why, OUTCOME_TORN, "a free list's link at 0x%" PRIx64 " leads nowhere",
@@ -95,13 +100,10 @@ static int read_link(struct list_reader *reader, remote_addr field, remote_addr 
                      struct why *why)
 {
     uint64_t stored;
+    int r = read_word(reader, field, &stored, why);
 
-    if (!memory_cache_peek(&reader->cache, field, &stored)) {
-        int r = memory_cache_read(&reader->cache, field, &stored, sizeof stored, why);
-
-        if (r)
-            return r == OUTCOME_UNREADABLE ? why_prefix(why, OUTCOME_TORN, "a free list") : r;
-    }
+    if (r)
+        return r == OUTCOME_UNREADABLE ? why_prefix(why, OUTCOME_TORN, "a free list") : r;
     return decode_link(reader, field, stored, ret_link, why);
 }
 
@@ -165,6 +167,7 @@ static int read_tcache_bin(struct list_reader *reader, unsigned bin, uint64_t co
 {
     uint64_t seen = 0, bytes = 0;
 
+    reader->link_offset = 0;
     while (entry) {
         int r;
 
@@ -249,21 +252,57 @@ static int read_tcache_of(struct list_reader *reader, pid_t tid, remote_addr add
     return r ? r : vector_push(&reader->glibc->heap.caches, cache);
 }
 
-static int read_tcaches(struct list_reader *reader, struct why *why)
+static void refuse_left_behind(struct glibc *glibc, const struct why *reason)
+{
+    heap_refuse(&glibc->heap, reason, "cache of a thread that a fork left behind (counts as live)");
+}
+
+/*
+ * In a process that another with threads has forked, the other threads' caches are in use for ever.
+ * They had no time to come to rest: one that contradicts itself counts as live, and alone.
+ */
+static int read_left_behind(struct list_reader *reader, const struct thread_tcaches *tcaches)
+{
+    struct chunk_marks *marks = &reader->glibc->marks;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < tcaches->left_behind.count; i++) {
+        struct heap_cache *sum = &reader->glibc->heap.left_behind;
+        size_t first = marks->count;
+        struct why reason = {{0}};
+
+        r = read_tcache(reader, tcaches->left_behind.items[i], &reason);
+        if (r > 0) {
+            marks->count = first;
+            refuse_left_behind(reader->glibc, &reason);
+            r = 0;
+        }
+        for (size_t k = first; k < marks->count; k++)
+            if (marks->items[k].kind == MARK_TCACHE_ENTRY) {
+                sum->chunks++;
+                sum->bytes += marks->items[k].bytes;
+            }
+    }
+    return r;
+}
+
+static int read_tcaches(struct list_reader *reader, const struct glibc_instance *instance,
+                        struct why *why)
 {
     const struct heap_view *view = reader->view;
-    size_t unknown;
-    auto_free remote_addr *structs = calloc(view->thread_count + 1, sizeof *structs);
-    int r;
+    struct thread_tcaches tcaches;
+    int r = glibc_find_tcaches(view, reader->glibc, instance, &tcaches, why);
 
-    if (!structs)
-        return -ENOMEM;
-    r = glibc_find_tcaches(view, reader->glibc, structs, &unknown, why);
-    if (r == 0 && unknown)
-        refuse_unknown(reader->glibc, unknown);
+    if (r)
+        return r;
+    if (tcaches.unknown)
+        refuse_unknown(reader->glibc, tcaches.unknown);
     for (size_t i = 0; r == 0 && i < view->thread_count; i++)
-        if (structs[i] && !is_repeated(structs, i))
-            r = read_tcache_of(reader, view->threads[i].tid, structs[i], why);
+        if (tcaches.structs[i] && !is_repeated(tcaches.structs, i))
+            r = read_tcache_of(reader, view->threads[i].tid, tcaches.structs[i], why);
+    if (r == 0)
+        r = read_left_behind(reader, &tcaches);
+    thread_tcaches_free(&tcaches);
     return r;
 }
 
@@ -274,6 +313,7 @@ static int read_fastbin(struct list_reader *reader, struct arena_detail *detail,
     uint64_t bytes = fastbin_bytes(bin);
     remote_addr chunk = detail->fastbins[bin];
 
+    reader->link_offset = CHUNK_HEADER_BYTES;
     while (chunk) {
         int r;
 
@@ -291,18 +331,48 @@ static int read_fastbin(struct list_reader *reader, struct arena_detail *detail,
     return 0;
 }
 
+static int read_fastbins(struct list_reader *reader, const struct glibc_instance *instance,
+                         struct why *why)
+{
+    struct glibc *glibc = reader->glibc;
+    int r = 0;
+
+    for (uint32_t i = 0; r == 0 && i < instance->arena_count; i++) {
+        struct arena_detail *detail = &glibc->details.items[instance->first_arena + i];
+
+        for (unsigned bin = 0; r == 0 && bin < FASTBIN_COUNT; bin++) /* all empty from 2.43 on */
+            r = read_fastbin(reader, detail, bin, why);
+    }
+    return r;
+}
+
+static int read_instance(struct list_reader *reader, size_t index, struct why *why)
+{
+    struct glibc *glibc = reader->glibc;
+    const struct glibc_instance *instance = &glibc->instances[index];
+    size_t marks = glibc->marks.count;
+    struct why reason = {{0}};
+    int r = reader->view->threads ? read_tcaches(reader, instance, index ? &reason : why) : 0;
+
+    if (r == 0)
+        r = read_fastbins(reader, instance, index ? &reason : why);
+    if (r <= 0 || index == 0)
+        return r;
+    /* Of another copy of malloc nothing is believed, and of the first all. */
+    glibc->marks.count = marks;
+    for (uint32_t i = 0; i < instance->arena_count; i++)
+        if (!glibc->heap.arenas.items[instance->first_arena + i].refused)
+            glibc_refuse_arena(glibc, instance->first_arena + i, &reason);
+    return 0;
+}
+
 int glibc_read_lists(const struct heap_view *view, struct glibc *glibc, struct why *why)
 {
     struct list_reader reader = {.view = view, .glibc = glibc};
     int r = memory_cache_open(&reader.cache, view->memory);
 
-    if (r)
-        return r;
-    if (view->threads)
-        r = read_tcaches(&reader, why);
-    for (size_t i = 0; r == 0 && i < glibc->details.count; i++)
-        for (unsigned bin = 0; r == 0 && bin < FASTBIN_COUNT; bin++) /* all empty from 2.43 on */
-            r = read_fastbin(&reader, &glibc->details.items[i], bin, why);
+    for (size_t i = 0; r == 0 && i < glibc->instance_count; i++)
+        r = read_instance(&reader, i, why);
     chunk_marks_sort(&glibc->marks);
     memory_cache_close(&reader.cache);
     return r;

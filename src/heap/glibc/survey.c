@@ -57,6 +57,8 @@ static int survey_stretch(struct surveying *surveying, struct survey_part *part,
 
     census_add(&part->census, &walk.census);
     *ret_end = walk.end;
+    /* What is not malloc's would count as in use: a sweep sees only what is free. */
+    part->foreign |= walk.foreign;
     return r;
 }
 
@@ -275,6 +277,8 @@ static int collect(struct heap_survey *survey)
 
         if (survey->parts[i].result)
             return survey->parts[i].result;
+        if (survey->parts[i].foreign)
+            return OUTCOME_NOT_POSSIBLE;
         survey->node_count += nodes->count;
         if (nodes->count) { /* what a growing array has to spare is worth giving back */
             struct free_node *items = realloc(nodes->items, nodes->count * sizeof *items);
@@ -310,7 +314,10 @@ int glibc_survey(const struct heap_view *view, const struct heap *heap, unsigned
     if (r == 0)
         survey_select(survey);
     if (r == OUTCOME_NOT_POSSIBLE)
-        r = why_set(why, r, "its lists hold more free chunks than are kept to shorten the stop");
+        r = why_set(
+            why, r,
+            "its lists hold more free chunks than are kept to shorten the stop, or memory of "
+            "other callers of sbrk lies in between");
     if (r)
         glibc_survey_free(survey);
     else

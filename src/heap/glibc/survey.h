@@ -11,6 +11,7 @@ struct survey_part {
     uint32_t first_cell, end_cell;
     struct free_nodes nodes;
     struct heap_census census; /* what was counted where it could be walked */
+    bool foreign;              /* there are bytes in it that another caller of sbrk got */
     unsigned torn;             /* how often it had to be taken up again further on */
     remote_addr started, arrived; /* where its walk began and ended, limit at least; `arrived` 0: it lost its way */
     int result;

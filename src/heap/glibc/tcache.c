@@ -14,6 +14,7 @@
 
 enum {
     TLS_SEARCH_BYTES = 0x1200,
+    TLS_MOST_BYTES = 1 << 16,
     STRUCT_BYTES_MOST = 760,
     /* A chunk may be 16 bytes larger than asked for, and 2.43 asks for 16 too many (tcache_init).
      */
@@ -31,7 +32,26 @@ struct tls_places {
     struct tls_place *items;
     size_t count, capacity;
     struct memory *memory;
+    remote_addr page; /* that `bytes` holds; 1: none */
+    bool present;
+    uint8_t bytes[PAGE_BYTES];
 };
+
+/* A thread's variables lie on a page or two, and many places are tried. */
+static bool read_word(struct tls_places *places, remote_addr address, uint64_t *ret)
+{
+    remote_addr page = align_down(address, PAGE_BYTES);
+
+    if (address % sizeof *ret)
+        return memory_read_u64(places->memory, address, ret, NULL) == 0;
+    if (page != places->page) {
+        places->present = memory_read(places->memory, page, places->bytes, PAGE_BYTES, NULL) == 0;
+        places->page = page;
+    }
+    if (places->present)
+        memcpy(ret, places->bytes + (address - page), sizeof *ret);
+    return places->present;
+}
 
 static int add_offset(struct tls_places *places, int64_t offset)
 {
@@ -53,7 +73,7 @@ static int take_slot(void *context, remote_addr slot)
     return add_offset(places, (int64_t)offset);
 }
 
-static int places_of_memo(const struct heap_memo *memo, struct tls_places *places)
+static int places_of_memo(const struct malloc_memo *memo, struct tls_places *places)
 {
     int r = 0;
 
@@ -63,41 +83,52 @@ static int places_of_memo(const struct heap_memo *memo, struct tls_places *place
 }
 
 /* What the loader has written there stays; reading thousands of relocations is not for a stop. */
-static void remember_places(const struct glibc *glibc, const struct tls_places *places,
-                            struct heap_memo *memo)
+static void remember_places(const struct tls_places *places, struct malloc_memo *memo)
 {
     if (places->count / tcache_layout_count > MEMO_TLS_OFFSETS)
         return;
     memo->tls_count = 0;
     for (size_t i = 0; i < places->count; i += tcache_layout_count)
         memo->tls_offsets[memo->tls_count++] = places->items[i].offset;
-    memo->tls_of = glibc->main_arena;
+    memo->tls_known = true;
 }
 
-static int candidate_places(const struct heap_view *view, const struct glibc *glibc,
+static int candidate_places(const struct heap_view *view, const struct glibc_instance *instance,
                             struct tls_places *places)
 {
+    struct malloc_memo *memo = glibc_memo_of(view, instance);
+    struct elf_image *image = instance->image;
+    uint64_t most = TLS_SEARCH_BYTES;
     int r = 0;
 
-    if (view->memo && view->memo->tls_of == glibc->main_arena)
-        return places_of_memo(view->memo, places);
-    if (glibc->image && glibc->image->elf)
-        r = elf_each_tls_slot(glibc->image, take_slot, places);
-    if (r == 0 && places->count && view->memo)
-        remember_places(glibc, places, view->memo);
+    if (memo && memo->tls_known)
+        return places_of_memo(memo, places);
+    if (image && image->elf)
+        r = elf_each_tls_slot(image, take_slot, places);
+    if (r == 0 && places->count && memo)
+        remember_places(places, memo);
     if (r < 0 || places->count)
         return r < 0 ? r : 0;
-    for (int64_t offset = 8; r == 0 && offset <= TLS_SEARCH_BYTES; offset += 8)
-        r = add_offset(places, -offset);
+    /* A static program has no such slots. Its variables lie right below the thread pointer, and
+     * below them, already, a thread's stack. */
+    if (image && image->tls_bytes)
+        most = image->tls_bytes < TLS_MOST_BYTES ? image->tls_bytes : TLS_MOST_BYTES;
+    r = 0;
+    for (uint64_t offset = 8; r == 0 && offset <= most; offset += 8)
+        r = add_offset(places, -(int64_t)offset);
     return r;
 }
 
 int glibc_prepare_tcaches(const struct heap_view *view, const struct glibc *glibc)
 {
-    struct tls_places places = {.memory = view->memory};
-    int r = candidate_places(view, glibc, &places);
+    int r = 0;
 
-    free(places.items);
+    for (size_t i = 0; r == 0 && i < glibc->instance_count; i++) {
+        struct tls_places places = {.memory = view->memory, .page = 1};
+
+        r = candidate_places(view, &glibc->instances[i], &places);
+        free(places.items);
+    }
     return r;
 }
 
@@ -181,13 +212,13 @@ enum tls_value { TLS_NOTHING, TLS_STRUCT, TLS_MISFIT, TLS_UNKNOWN };
 
 /* What thread `i` has at `place`. Unknown where it has no thread pointer (an io_uring worker) or
  * its page is not here. */
-static enum tls_value value_at(const struct heap_view *view, const struct glibc *glibc, size_t i,
+static enum tls_value value_at(const struct heap_view *view, const struct glibc *glibc,
+                               struct tls_places *places, remote_addr pointer,
                                const struct tls_place *place, remote_addr *ret_value)
 {
-    remote_addr pointer = view->threads[i].thread_pointer, value;
+    remote_addr value;
 
-    if (!pointer ||
-        memory_read_u64(view->memory, pointer + (uint64_t)place->offset, &value, NULL) != 0)
+    if (!pointer || !read_word(places, pointer + (uint64_t)place->offset, &value))
         return TLS_UNKNOWN;
     if (!value || is_dummy(view, place->layout, value))
         return TLS_NOTHING;
@@ -206,7 +237,8 @@ static void keep_fitting(const struct heap_view *view, const struct glibc *glibc
     for (size_t k = 0; k < places->count; k++) {
         struct tls_place place = places->items[k];
         remote_addr value;
-        enum tls_value found = value_at(view, glibc, i, &place, &value);
+        enum tls_value found =
+            value_at(view, glibc, places, view->threads[i].thread_pointer, &place, &value);
 
         if (found == TLS_MISFIT)
             continue;
@@ -238,14 +270,16 @@ static int choose_place(const struct tls_places *places, const struct tls_place 
 }
 
 static int read_pointers(const struct heap_view *view, const struct glibc *glibc,
-                         const struct tls_place *place, remote_addr *ret_structs,
-                         size_t *ret_unknown, struct why *why)
+                         struct tls_places *places, const struct tls_place *place,
+                         remote_addr *ret_structs, size_t *ret_unknown, struct why *why)
 {
     size_t unknown = 0;
 
     for (size_t i = 0; i < view->thread_count; i++) {
-        enum tls_value found =
-            place ? value_at(view, glibc, i, place, &ret_structs[i]) : TLS_NOTHING;
+        enum tls_value found = place
+                                   ? value_at(view, glibc, places, view->threads[i].thread_pointer,
+                                              place, &ret_structs[i])
+                                   : TLS_NOTHING;
 
         if (found == TLS_MISFIT)
             return why_set(why, OUTCOME_TORN,
@@ -258,21 +292,90 @@ static int read_pointers(const struct heap_view *view, const struct glibc *glibc
     return 0;
 }
 
-int glibc_find_tcaches(const struct heap_view *view, struct glibc *glibc, remote_addr *ret_structs,
-                       size_t *ret_unknown, struct why *why)
+/* When no living thread has a tcache, those that a fork left behind may still tell the place. */
+static void count_left_behind(const struct heap_view *view, const struct glibc *glibc,
+                              struct tls_places *places)
 {
-    struct tls_places places = {.memory = view->memory};
-    const struct tls_place *place;
-    int r = candidate_places(view, glibc, &places);
+    for (size_t k = 0; k < places->count; k++)
+        if (places->items[k].uses)
+            return;
+    for (size_t i = 0; i < view->ended_count; i++)
+        for (size_t k = 0; k < places->count; k++) {
+            remote_addr value;
 
-    for (size_t i = 0; r == 0 && i < view->thread_count; i++)
-        keep_fitting(view, glibc, &places, i);
+            places->items[k].uses += value_at(view, glibc, places, view->ended[i],
+                                              &places->items[k], &value) == TLS_STRUCT;
+        }
+}
+
+static bool is_one_of(const remote_addr *structs, size_t count, remote_addr address)
+{
+    for (size_t i = 0; i < count; i++)
+        if (structs[i] == address)
+            return true;
+    return false;
+}
+
+/* A thread that ends lets go of its tcache first; what still has one was cut off by a fork. */
+static int find_left_behind(const struct heap_view *view, const struct glibc *glibc,
+                            struct tls_places *places, const struct tls_place *place,
+                            struct thread_tcaches *ret)
+{
+    for (size_t i = 0; i < view->ended_count; i++) {
+        remote_addr address;
+        int r;
+
+        if (value_at(view, glibc, places, view->ended[i], place, &address) != TLS_STRUCT ||
+            is_one_of(ret->structs, view->thread_count, address) ||
+            is_one_of(ret->left_behind.items, ret->left_behind.count, address))
+            continue;
+        r = vector_push(&ret->left_behind, address);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+void thread_tcaches_free(struct thread_tcaches *tcaches)
+{
+    free(tcaches->structs);
+    free(tcaches->left_behind.items);
+    *tcaches = (struct thread_tcaches){0};
+}
+
+static int find_all(const struct heap_view *view, struct glibc *glibc, struct tls_places *places,
+                    struct thread_tcaches *ret, struct why *why)
+{
+    const struct tls_place *place;
+    int r;
+
+    for (size_t i = 0; i < view->thread_count; i++)
+        keep_fitting(view, glibc, places, i);
+    count_left_behind(view, glibc, places);
+    r = choose_place(places, &place, why);
     if (r == 0)
-        r = choose_place(&places, &place, why);
+        r = read_pointers(view, glibc, places, place, ret->structs, &ret->unknown, why);
+    if (r || !place)
+        return r;
+    glibc->tcache = place->layout;
+    return find_left_behind(view, glibc, places, place, ret);
+}
+
+int glibc_find_tcaches(const struct heap_view *view, struct glibc *glibc,
+                       const struct glibc_instance *instance, struct thread_tcaches *ret,
+                       struct why *why)
+{
+    struct tls_places places = {.memory = view->memory, .page = 1};
+    struct thread_tcaches found = {.structs =
+                                       calloc(view->thread_count + 1, sizeof *found.structs)};
+    int r = found.structs ? candidate_places(view, instance, &places) : -ENOMEM;
+
     if (r == 0)
-        r = read_pointers(view, glibc, place, ret_structs, ret_unknown, why);
-    if (r == 0 && place)
-        glibc->tcache = place->layout;
+        r = find_all(view, glibc, &places, &found, why);
     free(places.items);
+    if (r)
+        thread_tcaches_free(&found);
+    else
+        *ret = found;
     return r;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "heap/glibc/chain.h"
 #include "heap/glibc/walker.h"
 
 static int torn(struct walker *walker, remote_addr chunk, const char *what)
@@ -67,10 +68,12 @@ static int state_free(struct walker *walker, const struct chunk_header *here,
 }
 
 /* A thread heap that is not the last ends in a header of size 0; the 16 or 32 bytes before it are
- * waste. */
+ * waste. The last of a main arena's pieces, if it has no top, ends in a fence. */
 static bool is_end_marker(const struct walker *walker, const struct chunk_header *header)
 {
-    return header->bytes == 0 && walker->part->region->kind == REGION_THREAD_HEAP &&
+    bool main = walker->part->region->kind == REGION_MAIN;
+
+    return header->bytes == (main ? FENCE_BYTES : 0) &&
            header->address + CHUNK_HEADER_BYTES == walker->part->region->range.end;
 }
 
@@ -113,12 +116,38 @@ static int walk_last(struct walker *walker, const struct chunk_header *here, enu
     return reader_emit(&walker->reader, here->address, bytes, state, walker->why);
 }
 
+/*
+ * Fences within a main region: a piece of it ends with the second one. The next one begins at once,
+ * or behind what another caller of sbrk got (sysmalloc).
+ */
+static int walk_fence(struct walker *walker, const struct chunk_header *here,
+                      struct chunk_header *next)
+{
+    struct range rest = {here->address + FENCE_BYTES, walker->part->region->range.end};
+    remote_addr start = rest.start;
+    int r = reader_emit(&walker->reader, here->address, FENCE_BYTES, SPAN_FENCE, walker->why);
+
+    if (r == 0)
+        r = reader_header(&walker->reader, rest.start, next, NULL);
+    if (r < 0 || (r == 0 && next->bytes == FENCE_BYTES))
+        return r;
+    r = glibc_find_next_piece(walker->reader.view, walker->glibc, rest, &start);
+    if (r > 0)
+        return torn(walker, here->address, "is a fencepost, and behind it no chunk was found");
+    walker->part->foreign |= r == 0 && start > rest.start;
+    if (r == 0 && start > rest.start)
+        r = reader_emit(&walker->reader, rest.start, start - rest.start, SPAN_UNKNOWN, walker->why);
+    return r ? r : reader_header(&walker->reader, start, next, walker->why);
+}
+
 static int walk_one(struct walker *walker, const struct chunk_header *here,
                     struct chunk_header *next)
 {
     enum span_state state = SPAN_BIN;
     int r = check_size(walker, here);
 
+    if (r == 0 && here->bytes == FENCE_BYTES && walker->part->region->kind == REGION_MAIN)
+        return walk_fence(walker, here, next);
     if (r == 0)
         r = reader_header(&walker->reader, here->address + here->bytes, next, walker->why);
     if (r)

@@ -25,6 +25,7 @@ struct part {
     struct free_nodes *nodes; /* binned chunks are noted here; NULL: nowhere */
     /* results */
     remote_addr end;         /* the first chunk at or above limit, or the region's end; where it went wrong */
+    bool foreign;            /* there are bytes in it that another caller of sbrk got */
     struct list_sums sums;
     struct heap_census census; /* pages that two parts share are counted in each for what it sees of them */
 };

@@ -4,7 +4,6 @@
 #include "heap/glibc/reader.h"
 #include "heap/glibc/walk.h"
 
-enum { FENCE_BYTES = 16 };
 
 struct walker {
     struct region_reader reader;
