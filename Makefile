@@ -29,7 +29,7 @@ configure_static = $(call configure,build-static,,-Dstatic=true)
 comma = ,
 
 .PHONY: all demo test clang sanitize static fuzz kernels soak bench install check-format format clean \
-	setup setup-test test-gcc test-clang test-sanitize test-static test-fuzz
+	setup setup-test test-gcc test-clang test-sanitize test-static test-fuzz soak-rounds soak-tests
 
 all: setup
 	@$(call configure,build,,-Dtests=auto)
@@ -95,14 +95,20 @@ fuzz: setup-test
 kernels: static
 	tests/kernels/run.sh build-static/src/cmd/residue build-static/tests/victims/heap-victim build-static/kernels
 
-# Every part runs, whatever becomes of the others. A C library that cannot be had fails here instead of being skipped.
+# Every part runs, whatever becomes of the others.
 soak: setup-test
+	@$(MAKE) --no-print-directory --keep-going soak-rounds soak-tests kernels
+
+soak-rounds: setup-test
 	@$(configure_gcc)
 	@meson configure build -Dtests=enabled
-	@failed=0; set -x; \
-		RESIDUE_ROUNDS=$(ROUNDS) $(run_tests) -C build --timeout-multiplier 20 churn || failed=1; \
-		RESIDUE_REQUIRE_GLIBCS=1 $(run_tests) -C build --repeat $(SOAK) || failed=1; \
-		$(MAKE) --no-print-directory kernels || failed=1; exit $$failed
+	RESIDUE_ROUNDS=$(ROUNDS) $(run_tests) -C build --timeout-multiplier 20 churn
+
+# A C library that cannot be had fails here instead of being skipped.
+soak-tests: setup-test
+	@$(configure_gcc)
+	@meson configure build -Dtests=enabled
+	RESIDUE_REQUIRE_GLIBCS=1 $(run_tests) -C build --repeat $(SOAK)
 
 install: all
 	@meson configure build --prefix '$(PREFIX)'
