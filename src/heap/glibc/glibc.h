@@ -145,7 +145,7 @@ int glibc_read_settings(const struct heap_view *view, struct glibc *glibc, struc
 int glibc_read_arenas(const struct heap_view *view, struct glibc *glibc, struct glibc_instance *instance,
                       struct why *why) must_check;
 
-/* pieces.c: the regions of main arenas in pieces; refuses those whose pieces are not all found. Negative errno. */
+/* pieces.c (and search-pieces.c): the regions of main arenas in pieces; refuses those whose pieces are not all found. Negative errno. */
 int glibc_find_pieces(const struct heap_view *view, struct glibc *glibc, struct why *why) must_check;
 
 /* reserve.c: HEAP_MAX_SIZE, from where the arenas lie. Needs the settings and the ring of arenas. */
