@@ -3,6 +3,8 @@
  * the decoder ends, reads nothing that is not present, and what it accepts adds up: to the byte,
  * and only in memory that may be a heap.
  *
+ * Or it is surveyed first, and changed (further) before it is captured.
+ *
  * The input: which process, how many edits, where to fill (a page, and 16 bytes in it); the edits;
  * what is filled in.
  */
@@ -205,29 +207,41 @@ static struct trim_rules trim_rules_of(const struct fuzz_process *process, const
                                .locked_context = &process->maps};
 }
 
-static void walk(struct fuzz_process *process, const struct heap_view *view, struct heap *heap,
-                 unsigned threads)
+/* How a heap that was opened gets into the sinks: walked, or swept with what was captured. */
+struct way {
+    unsigned threads;
+    const struct heap_survey *survey; /* NULL: walked */
+};
+
+static int deliver(const struct heap_view *view, struct heap *heap, const struct way *way,
+                   struct span_sink *sink, struct why *why)
+{
+    return way->survey ? heap->allocator->sweep(view, heap, way->survey, sink, why)
+                       : heap->allocator->walk(view, heap, sink, way->threads, why);
+}
+
+/* `ret_tally` is released by the caller. */
+static void account(struct fuzz_process *process, const struct heap_view *view, struct heap *heap,
+                    const struct way *way, struct heap_tally *ret_tally)
 {
     struct checker checker = {.sink = {.ops = &checker_ops, .takes_runs = true}};
-    struct heap_tally tally;
     struct trim_prediction trim = {0};
     struct span_sink *sinks[3] = {&checker.sink}, *fan;
     struct why why = {{0}};
     uint64_t claimed;
 
-    fuzz_check(tally_open(&tally, heap) == 0);
-    sinks[1] = tally_sink_new(&tally, is_locked, &process->maps);
+    fuzz_check(tally_open(ret_tally, heap) == 0);
+    sinks[1] = tally_sink_new(ret_tally, is_locked, &process->maps);
     sinks[2] = trim_sink_new(view->memory, trim_rules_of(process, heap), &trim);
     fan = fan_sink_new(sinks, 3);
     fuzz_check(sinks[1] && sinks[2] && fan);
-    fuzz_check(view->memory && heap->allocator->walk(view, heap, fan, threads, &why) == 0);
+    fuzz_check(deliver(view, heap, way, fan, &why) == 0);
     fan_sink_free(fan);
     tally_sink_free(sinks[1]);
     trim_sink_free(sinks[2]);
     claimed = check_regions(process, heap);
     fuzz_check(checker.bytes == claimed);
-    check_sums(process, heap, &tally, &trim, claimed);
-    tally_close(&tally);
+    check_sums(process, heap, ret_tally, &trim, claimed);
 }
 
 static void check_refusals(const struct heap *heap)
@@ -254,34 +268,112 @@ static void tell(int r, const struct heap *heap, const struct why *why)
         fprintf(stderr, "accepted\n");
 }
 
-/* `unchanged`: then there must be nothing to object to. */
-static void decode(struct fuzz_process *process, bool running, unsigned threads, bool unchanged)
+static struct heap_view view_of(struct fuzz_process *process, bool running)
 {
-    struct elf_images no_images = {0};
-    struct heap_view view = {.memory = &process->memory.memory,
-                             .maps = &process->maps,
-                             .images = &no_images,
-                             .threads = running ? NULL : process->threads,
-                             .thread_count = running ? 0 : process->thread_count,
-                             .running = running};
-    struct heap *heap;
+    static struct elf_images no_images;
+
+    return (struct heap_view){.memory = &process->memory.memory,
+                              .maps = &process->maps,
+                              .images = &no_images,
+                              .threads = running ? NULL : process->threads,
+                              .thread_count = running ? 0 : process->thread_count,
+                              .running = running};
+}
+
+/* NULL when it is refused, with the reason. `unchanged`: then there must be nothing to object to.
+ */
+static struct heap *open_heap(const struct heap_view *view, bool unchanged)
+{
     struct why why = {{0}};
-    int r = allocators[0]->open(&view, &heap, &why);
+    struct heap *heap;
+    int r = allocators[0]->open(view, &heap, &why);
 
     fuzz_check(r >= 0);
     fuzz_check(!unchanged || (r == 0 && heap->refusals.count == 0));
     if (r == 0) {
-        fuzz_check(allocators[0]->settled(&view, heap, &why) >= 0);
-        walk(process, &view, heap, threads);
-        check_refusals(heap);
-        tell(0, heap, NULL);
-        fuzz_check(!unchanged || heap->refusals.count == 0);
-        heap->allocator->close(heap);
-    } else {
-        fuzz_check(why.text[0]);
-        tell(r, NULL, &why);
+        fuzz_check(allocators[0]->settled(view, heap, &why) >= 0);
+        return heap;
     }
-    fuzz_check(process->memory.reads_of_absent == 0);
+    fuzz_check(why.text[0]);
+    tell(r, NULL, &why);
+    return NULL;
+}
+
+/* The heap as it is, from one moment. False when it is refused, or in part. */
+static bool decode(struct fuzz_process *process, bool running, unsigned threads, bool unchanged,
+                   struct heap_tally *ret_tally)
+{
+    struct heap_view view = view_of(process, running);
+    struct heap *heap = open_heap(&view, unchanged);
+    bool whole;
+
+    *ret_tally = (struct heap_tally){0};
+    if (!heap)
+        return false;
+    account(process, &view, heap, &(struct way){.threads = threads}, ret_tally);
+    check_refusals(heap);
+    tell(0, heap, NULL);
+    whole = heap->refusals.count == 0;
+    fuzz_check(!unchanged || whole);
+    heap->allocator->close(heap);
+    return whole;
+}
+
+static struct heap_survey *survey(struct fuzz_process *process, unsigned threads)
+{
+    struct heap_view view = view_of(process, true);
+    struct heap_survey *survey = NULL;
+    struct why why = {{0}};
+    struct heap *heap;
+
+    view.threads = process->threads;
+    view.thread_count = process->thread_count;
+    view.lists_later = view.zeros_known = true;
+    heap = open_heap(&view, false);
+    if (!heap)
+        return NULL;
+    fuzz_check(heap->allocator->survey(&view, heap, threads, &survey, &why) >= 0);
+    heap->allocator->close(heap);
+    return survey;
+}
+
+/* What was surveyed, captured now. False when it is refused, or in part. */
+static bool capture(struct fuzz_process *process, struct heap_survey *survey, bool unchanged,
+                    struct heap_tally *ret_tally)
+{
+    struct heap_view view = view_of(process, false);
+    struct why why = {{0}};
+    struct heap *heap;
+    bool whole = false;
+    int r;
+
+    *ret_tally = (struct heap_tally){0};
+    view.zeros_known = true;
+    heap = open_heap(&view, unchanged);
+    if (!heap)
+        return false;
+    r = heap->allocator->capture(&view, heap, survey, &why);
+    if (r == 0)
+        r = heap->allocator->resolve(heap, survey, &why);
+    fuzz_check(r >= 0 && (r == 0 || why.text[0]));
+    fuzz_check(!unchanged || r == 0);
+    if (r == 0) {
+        account(process, &view, heap, &(struct way){.survey = survey}, ret_tally);
+        check_refusals(heap);
+        whole = heap->refusals.count == 0;
+        (void)heap->allocator->unsure_bytes(survey);
+    }
+    tell(r, heap, &why);
+    heap->allocator->close(heap);
+    return whole;
+}
+
+static void check_same(const struct heap_tally *a, const struct heap_tally *b)
+{
+    fuzz_check(a->arena_count == b->arena_count);
+    for (size_t i = 0; i < a->arena_count; i++)
+        fuzz_check(memcmp(&a->arenas[i], &b->arenas[i], sizeof *a->arenas) == 0);
+    fuzz_check(memcmp(&a->mmapped, &b->mmapped, sizeof a->mmapped) == 0);
 }
 
 static struct fuzz_process *process_of(unsigned index)
@@ -296,27 +388,83 @@ static struct fuzz_process *process_of(unsigned index)
     return process;
 }
 
+/* Takes `count` edits off the input. */
+static void edit(struct fuzz_process *process, struct fuzz_part *rest, unsigned count)
+{
+    struct fuzz_edit one;
+
+    for (unsigned i = 0; i < count; i++, rest->data += sizeof one, rest->size -= sizeof one) {
+        memcpy(&one, rest->data, sizeof one);
+        fuzz_process_edit(process, &one);
+    }
+}
+
+static void fill(struct fuzz_process *process, const struct heap_input *input,
+                 const struct fuzz_part *rest)
+{
+    fuzz_process_fill(process, input->fill_page, 16u * input->fill_offset, rest->data, rest->size);
+}
+
+/*
+ * The process changes between the survey and the capture: some of the edits come then. Where
+ * nothing changed, both ways must tell the same, to the byte.
+ */
+static void look_while_moving(struct fuzz_process *process, const struct heap_input *input,
+                              struct fuzz_part rest)
+{
+    unsigned later = input->later < input->edits ? input->later : input->edits;
+    unsigned threads = input->flags & HEAP_TWO_THREADS ? 2 : 1;
+    bool still, unchanged = input->edits == 0 && rest.size == 0;
+    struct heap_survey *surveyed;
+    struct heap_tally captured, walked;
+
+    edit(process, &rest, input->edits - later);
+    still = later == 0 && rest.size == 0;
+    surveyed = survey(process, threads);
+    edit(process, &rest, later);
+    fill(process, input, &rest);
+    fuzz_check(surveyed || !unchanged);
+    if (!surveyed)
+        return;
+    if (capture(process, surveyed, unchanged, &captured) && still) {
+        if (decode(process, false, threads, unchanged, &walked))
+            check_same(&captured, &walked);
+        tally_close(&walked);
+    }
+    tally_close(&captured);
+    allocators[0]->survey_free(surveyed);
+}
+
+static void look_once(struct fuzz_process *process, const struct heap_input *input,
+                      struct fuzz_part rest)
+{
+    bool unchanged = input->edits == 0 && rest.size == 0;
+    struct heap_tally tally;
+
+    edit(process, &rest, input->edits);
+    fill(process, input, &rest);
+    decode(process, input->flags & HEAP_RUNNING, input->flags & HEAP_TWO_THREADS ? 2 : 1, unchanged,
+           &tally);
+    tally_close(&tally);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_process *process;
     struct heap_input input;
-    struct fuzz_edit edit;
+    struct fuzz_part rest = {data + sizeof input, size - sizeof input};
 
     if (size < sizeof input)
         return -1;
     memcpy(&input, data, sizeof input);
-    if (input.process >= COUNT(names) || size - sizeof input < input.edits * sizeof edit)
+    if (input.process >= COUNT(names) || rest.size < input.edits * sizeof(struct fuzz_edit))
         return -1;
     process = process_of(input.process);
-    data += sizeof input;
-    size -= sizeof input;
-    for (unsigned i = 0; i < input.edits; i++, data += sizeof edit, size -= sizeof edit) {
-        memcpy(&edit, data, sizeof edit);
-        fuzz_process_edit(process, &edit);
-    }
-    fuzz_process_fill(process, input.fill_page, 16u * input.fill_offset, data, size);
-    decode(process, input.flags & HEAP_RUNNING, input.flags & HEAP_TWO_THREADS ? 2 : 1,
-           input.edits == 0 && size == 0);
+    if (input.flags & HEAP_MOVING)
+        look_while_moving(process, &input, rest);
+    else
+        look_once(process, &input, rest);
+    fuzz_check(process->memory.reads_of_absent == 0);
     fuzz_process_restore(process);
     return 0;
 }

@@ -129,18 +129,21 @@ static void change_list(struct parts *parts)
 
 static void change_head(struct heap_input *head)
 {
-    switch (random_below(4)) {
+    switch (random_below(5)) {
     case 0:
         head->process = (uint8_t)random_below(FUZZ_PROCESSES);
         break;
     case 1:
-        head->flags ^= (uint8_t)(1u << random_below(2));
+        head->flags ^= (uint8_t)(1u << random_below(3));
         break;
     case 2:
         head->fill_page = (uint8_t)random_below(32);
         break;
     case 3:
         head->fill_offset = (uint8_t)random_below(256);
+        break;
+    case 4:
+        head->later = (uint8_t)random_below(8);
         break;
     }
 }
