@@ -32,6 +32,7 @@ static void look_close(struct look *look)
         look->heap->allocator->close(look->heap);
     look_forget_mappings(look);
     elf_images_close(&look->images);
+    heap_memo_forget(&look->memo);
     shmem_devices_free(&look->shmem);
     free(look->pieces.items);
 }

@@ -41,7 +41,7 @@ static int open_images(struct look *look, struct why *why)
         return 0;
     elf_images_close(&look->images);
     look->images_mark = 0;
-    look->memo = (struct heap_memo){0};
+    heap_memo_forget(&look->memo);
     r = elf_images_open(look->procfs, look->pid, &look->maps,
                         look->target.has_memory ? &look->target.memory.memory : NULL, &look->images,
                         why);
@@ -149,6 +149,7 @@ struct heap_view look_heap_view(struct look *look)
         .running = !look->target.stopped && !look->read_still &&
                    (!look->captured || look->options.no_stop),
         .memo = &look->memo,
+        .brief = look->target.stopped,
         .lists_later = look->lists_later,
         .zeros_known = look->surveyed,
     };

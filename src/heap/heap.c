@@ -1,5 +1,7 @@
 #include "heap/heap.h"
 
+#include <stdlib.h>
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -19,4 +21,10 @@ void heap_refuse(struct heap *heap, const struct why *reason, const char *what_f
     va_end(args);
     r = vector_push(&heap->refusals, refusal);
     (void)r;
+}
+
+void heap_memo_forget(struct heap_memo *memo)
+{
+    free(memo->mmapped);
+    *memo = (struct heap_memo){0};
 }

@@ -42,7 +42,18 @@ struct heap_memo {
         size_t tls_count;
     } items[MEMO_MALLOCS];
     size_t count;
+    remote_addr mmapped_of;           /* the main arena whose mmapped chunks these are; 0: not searched for yet */
+    struct memo_chunk *mmapped;
+    size_t mmapped_count;
+    uint64_t mmapped_told[2];         /* malloc's own count and sum of them then */
 };
+
+struct memo_chunk {
+    struct range range;
+    uint64_t lead, header[2];        /* as struct heap_region has it; and what stands there */
+};
+
+void heap_memo_forget(struct heap_memo *memo); /* all of it, and releases what it holds */
 
 /* What a decoder may look at: one frozen (or running) view of a process. All borrowed. */
 struct heap_view {
@@ -55,6 +66,7 @@ struct heap_view {
     size_t ended_count;
     bool running;                      /* the process was not stopped: nothing is certain */
     struct heap_memo *memo;            /* NULL: nothing is kept */
+    bool brief;                        /* the process is being held: what `memo` has is not searched for again */
     bool lists_later;                  /* for a survey: what threads and fastbins hold is not wanted yet */
     bool zeros_known;                  /* the memory's flags tell which pages hold only zeros: nothing is read for it */
 };

@@ -153,13 +153,23 @@ static int live_page_flags(struct memory *memory, remote_addr start, size_t coun
     return pages_flags(&((struct live_memory *)memory)->pages, start, count, ret_flags, why);
 }
 
-static int gather_singly(struct memory *memory, struct memory_piece *piece, struct why *why)
+/* Through mem_fd, which takes no pin: what is shared stays so. */
+static int gather_singly(struct live_memory *live, struct memory_piece *piece, struct why *why)
 {
-    int r = memory_read(memory, piece->address, piece->to, piece->length, NULL);
+    remote_addr start = align_down(piece->address, PAGE_BYTES);
+    size_t pages =
+        (size_t)(align_up(piece->address + piece->length, PAGE_BYTES) - start) / PAGE_BYTES;
+    ssize_t n;
 
-    if (r < 0)
-        return gone((struct live_memory *)memory, why);
-    piece->ok = r == 0;
+    piece->ok = false;
+    if (live->running && pages_still_present(&live->pages, start, pages, false) != (int)pages)
+        return 0;
+    do {
+        n = pread(live->mem_fd, piece->to, piece->length, (off_t)piece->address);
+    } while (n < 0 && errno == EINTR);
+    if (n == 0)
+        return gone(live, why);
+    piece->ok = n == (ssize_t)piece->length;
     return 0;
 }
 
@@ -188,22 +198,20 @@ static int gather_some(struct live_memory *live, struct memory_piece *pieces, in
     return done;
 }
 
-/* How many pieces from the front lie in pages that are still this process' alone. */
-static int still_gatherable(const struct live_memory *live, const struct memory_piece *pieces,
-                            int count)
+/* How many pieces from the front lie in pages that are this process' alone, and still are. */
+static int gatherable(const struct live_memory *live, const struct memory_piece *pieces, int count)
 {
     int i = 0;
 
-    for (; live->running && i < count; i++) {
+    for (; i < count && pieces[i].exclusive && !live->only_mem_fd; i++) {
         remote_addr start = align_down(pieces[i].address, PAGE_BYTES);
-        size_t pages =
-            (size_t)(align_up(pieces[i].address + pieces[i].length, PAGE_BYTES) - start) /
-            PAGE_BYTES;
+        remote_addr end = align_up(pieces[i].address + pieces[i].length, PAGE_BYTES);
+        size_t pages = (size_t)(end - start) / PAGE_BYTES;
 
-        if (pages_still_present(&live->pages, start, pages, true) != (int)pages)
+        if (live->running && pages_still_present(&live->pages, start, pages, true) != (int)pages)
             break;
     }
-    return live->running ? i : count;
+    return i;
 }
 
 static int live_gather(struct memory *memory, struct memory_piece *pieces, size_t count,
@@ -213,16 +221,15 @@ static int live_gather(struct memory *memory, struct memory_piece *pieces, size_
 
     for (size_t i = 0; i < count;) {
         int most = count - i < GATHER_PIECES ? (int)(count - i) : GATHER_PIECES;
-        int r = live->only_mem_fd
-                    ? 0
-                    : gather_some(live, pieces + i, still_gatherable(live, pieces + i, most), why);
+        int fit = gatherable(live, pieces + i, most);
+        int r = gather_some(live, pieces + i, fit, why);
 
         if (r < 0)
             return r;
         i += (size_t)r;
         if (r == most)
             continue;
-        r = gather_singly(memory, &pieces[i++], why); /* the one that was refused, if any */
+        r = gather_singly(live, &pieces[i++], why); /* shared, or refused */
         if (r)
             return r;
     }

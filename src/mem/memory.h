@@ -21,6 +21,7 @@ struct memory;
 struct memory_piece {
     remote_addr address;
     uint32_t length;
+    bool exclusive;  /* all its pages are this process' alone: others are read in a way that leaves them shared */
     bool ok;         /* out: it could be read */
     void *to;
 };
@@ -49,8 +50,8 @@ int memory_read_pages(struct memory *memory, remote_addr start, size_t count, ui
                       struct why *why) must_check;
 
 /*
- * Reads many small pieces at once. The caller knows that they lie in pages that are present and mapped by this process
- * alone (a few that are not can only make them unreadable). Sets `ok` of each. 0 or negative errno.
+ * Reads many small pieces at once. The caller knows that their pages are present, and which are mapped by this process
+ * alone. Sets `ok` of each. 0 or negative errno.
  */
 int memory_gather(struct memory *memory, struct memory_piece *pieces, size_t count, struct why *why) must_check;
 

@@ -8,6 +8,8 @@
 #include "base/cleanup.h"
 #include "base/vector.h"
 
+enum { SAMPLES = 64 };
+
 void page_image_free(struct page_image *image)
 {
     for (size_t i = 0; i < image->count; i++)
@@ -220,6 +222,35 @@ static int append(struct page_image *to, struct page_image *from)
     return 0;
 }
 
+static void forget_exclusive(struct page_image *image)
+{
+    for (size_t i = 0; i < image->count; i++)
+        for (size_t page = 0; page < WINDOW_PAGES; page++)
+            image->items[i].flags[page] &= (uint8_t)~PAGE_EXCLUSIVE;
+}
+
+/*
+ * A fork shares all anonymous pages at once. If it came since the kinds were taken, some of a few
+ * dozen pages, spread over all, tell; then none counts as exclusive.
+ */
+static void check_exclusive(const struct page_source *source, struct page_image *image)
+{
+    size_t step = image->count / SAMPLES + 1;
+
+    for (size_t i = 0; i < image->count; i += step)
+        for (size_t page = 0; page < WINDOW_PAGES; page++) {
+            remote_addr address = image->items[i].index * WINDOW_BYTES + page * PAGE_BYTES;
+
+            if (!(image->items[i].flags[page] & PAGE_EXCLUSIVE))
+                continue;
+            if (pages_still_present(source, address, 1, true) != 1) {
+                forget_exclusive(image);
+                return;
+            }
+            break;
+        }
+}
+
 int page_image_renew(const struct page_source *source, const struct maps *maps,
                      const struct page_image *before, struct page_image *ret, struct why *why)
 {
@@ -244,11 +275,13 @@ int page_image_renew(const struct page_source *source, const struct maps *maps,
     if (r == 0)
         r = append(&low.image, &high.image);
     page_image_free(&high.image);
-    if (r)
+    if (r) {
         page_image_free(&low.image);
-    else
-        *ret = low.image;
-    return r;
+        return r;
+    }
+    check_exclusive(source, &low.image);
+    *ret = low.image;
+    return 0;
 }
 
 bool page_image_next(const struct page_image *image, remote_addr *at, remote_addr end, uint8_t mask,

@@ -296,6 +296,34 @@ static void pages_shared_meanwhile_stay_shared(void **state)
     live_memory_close(&self);
 }
 
+static void gathers_pieces_and_leaves_shared_pages_shared(void **state)
+{
+    static uint8_t bytes[PAGES][64];
+    struct memory_piece pieces[PAGES];
+    uint8_t *const areas[] = {own, cow};
+
+    for (int shared = 0; shared < 2; shared++) {
+        assert_int_equal(
+            memory_page_flags(&live.memory, address_of(areas[shared]), PAGES, flags, &why), 0);
+        for (size_t i = 0; i < PAGES; i++)
+            pieces[i] =
+                (struct memory_piece){.address = address_of(areas[shared]) + i * PAGE_BYTES + 100,
+                                      .length = 64,
+                                      .exclusive = flags[i] & PAGE_EXCLUSIVE,
+                                      .to = bytes[i]};
+        assert_int_equal(memory_gather(&live.memory, pieces, PAGES, &why), 0);
+        for (size_t i = 0; i < PAGES; i++) {
+            assert_true(pieces[i].ok);
+            for (size_t k = 0; k < 64; k++)
+                assert_int_equal(bytes[i][k], pattern(i * PAGE_BYTES + 100 + k));
+        }
+        assert_int_equal(
+            memory_page_flags(&live.memory, address_of(areas[shared]), PAGES, flags, &why), 0);
+        for (size_t i = 0; i < PAGES; i++)
+            assert_int_equal(!(flags[i] & PAGE_EXCLUSIVE), shared);
+    }
+}
+
 /* As if it had discarded some: reading them must not bring them back. */
 static void pages_discarded_meanwhile_stay_absent(void **state)
 {
@@ -389,6 +417,7 @@ int main(void)
         cmocka_unit_test(leaves_guard_pages_alone),
         cmocka_unit_test(tells_pages_that_nobody_may_read),
         cmocka_unit_test(a_bad_page_spoils_no_other),
+        cmocka_unit_test(gathers_pieces_and_leaves_shared_pages_shared),
         cmocka_unit_test(pages_shared_meanwhile_stay_shared),
         cmocka_unit_test(pages_discarded_meanwhile_stay_absent),
         cmocka_unit_test(several_threads_may_read),

@@ -7,7 +7,10 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "mem/live.h"
@@ -125,6 +128,29 @@ static void runs_come_in_order_and_cross_windows(void **state)
     page_image_free(&image);
 }
 
+static void a_fork_since_makes_no_page_exclusive(void **state)
+{
+    struct page_image before, now;
+    pid_t child;
+
+    assert_int_equal(page_image_take(&source, &maps, &before, &why), 0);
+    assert_true(page_image_at(&before, start_of_area()) & PAGE_EXCLUSIVE);
+    child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;)
+            pause();
+    }
+    assert_true(child > 0);
+    assert_int_equal(page_image_renew(&source, &maps, &before, &now, &why), 0);
+    for (size_t i = 0; i < PAGES; i++)
+        assert_int_equal(page_image_at(&now, start_of_area() + i * PAGE_BYTES), PAGE_PRESENT);
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    page_image_free(&before);
+    page_image_free(&now);
+}
+
 static void zero_pages_are_found_by_their_content(void **state)
 {
     struct page_image image;
@@ -155,6 +181,7 @@ int main(void)
         cmocka_unit_test_setup(holds_what_the_kernel_tells, fill),
         cmocka_unit_test_setup(renewing_tells_what_is_there_now, fill),
         cmocka_unit_test_setup(runs_come_in_order_and_cross_windows, fill),
+        cmocka_unit_test_setup(a_fork_since_makes_no_page_exclusive, fill),
         cmocka_unit_test_setup(zero_pages_are_found_by_their_content, fill),
     };
 

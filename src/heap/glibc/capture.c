@@ -105,13 +105,14 @@ static int flush(struct reading *reading, struct survey_part *part, const struct
 
 /* Extends the last piece up to the end of this node, or begins another. False when it is to be
  * flushed before. */
-static bool add_piece(struct reading *reading, remote_addr chunk)
+static bool add_piece(struct reading *reading, remote_addr chunk, bool exclusive)
 {
     struct memory_piece *last =
         reading->piece_count ? &reading->pieces[reading->piece_count - 1] : NULL;
     uint64_t longer = last ? chunk + NODE_BYTES - last->address : 0;
 
-    if (last && longer <= PIECE_BYTES && chunk - (last->address + last->length) < NEAR_BYTES &&
+    if (last && last->exclusive == exclusive && longer <= PIECE_BYTES &&
+        chunk - (last->address + last->length) < NEAR_BYTES &&
         reading->buffered + longer - last->length <= BUFFER_BYTES) {
         reading->buffered += longer - last->length;
         last->length = (uint32_t)longer;
@@ -119,27 +120,33 @@ static bool add_piece(struct reading *reading, remote_addr chunk)
     }
     if (reading->piece_count == PIECES_MOST || reading->buffered + NODE_BYTES > BUFFER_BYTES)
         return false;
-    reading->pieces[reading->piece_count++] = (struct memory_piece){
-        .address = chunk, .length = NODE_BYTES, .to = reading->buffer + reading->buffered};
+    reading->pieces[reading->piece_count++] =
+        (struct memory_piece){.address = chunk,
+                              .length = NODE_BYTES,
+                              .exclusive = exclusive,
+                              .to = reading->buffer + reading->buffered};
     reading->buffered += NODE_BYTES;
     return true;
 }
 
-static bool is_present(struct reading *reading, remote_addr chunk)
+/* What all pages of a node's have in common: PAGE_PRESENT, PAGE_EXCLUSIVE. */
+static uint8_t page_flags_of(struct reading *reading, remote_addr chunk)
 {
-    bool present = true;
+    uint8_t common = PAGE_PRESENT | PAGE_EXCLUSIVE;
 
     for (remote_addr at = align_down(chunk, PAGE_BYTES); at < chunk + NODE_BYTES;
          at += PAGE_BYTES) {
         remote_addr window = align_down(at, WINDOW_BYTES);
+        uint8_t flags;
 
         if (window != reading->window &&
             memory_page_flags(reading->view->memory, window, WINDOW_PAGES, reading->flags, NULL))
-            return false;
+            return 0;
         reading->window = window;
-        present &= page_is_resident(reading->flags[(at - window) / PAGE_BYTES]);
+        flags = reading->flags[(at - window) / PAGE_BYTES];
+        common &= page_is_resident(flags) ? flags : 0;
     }
-    return present;
+    return common;
 }
 
 /* One that is not present cannot be free as it was; told as changed, and the batch is cut there. */
@@ -154,14 +161,16 @@ static int read_part(struct reading *reading, struct survey_part *part)
     while (r == 0 && i < nodes->count) {
         remote_addr chunk = address_in(part, &nodes->items[i], space);
 
+        uint8_t flags = node_is_skipped(&nodes->items[i]) ? 0 : page_flags_of(reading, chunk);
+
         if (node_is_skipped(&nodes->items[i])) {
             i++;
-        } else if (!is_present(reading, chunk)) {
+        } else if (!(flags & PAGE_PRESENT)) {
             r = flush(reading, part, space, first, i);
             if (r == 0)
                 r = compare(reading, &nodes->items[i], NULL);
             first = ++i;
-        } else if (add_piece(reading, chunk)) {
+        } else if (add_piece(reading, chunk, flags & PAGE_EXCLUSIVE)) {
             i++;
         } else {
             r = flush(reading, part, space, first, i);
@@ -376,11 +385,16 @@ static int read_pending(struct reading *reading, size_t first, size_t *ret_count
         uint32_t cell = survey->pending.items[first + i];
         remote_addr chunk = address_of_cell(survey, cell);
 
-        if (!is_present(reading, chunk))
+        uint8_t flags = page_flags_of(reading, chunk);
+
+        if (!(flags & PAGE_PRESENT))
             continue;
         of[pieces] = cell;
-        reading->pieces[pieces] = (struct memory_piece){
-            .address = chunk, .length = NODE_BYTES, .to = reading->buffer + pieces * NODE_BYTES};
+        reading->pieces[pieces] =
+            (struct memory_piece){.address = chunk,
+                                  .length = NODE_BYTES,
+                                  .exclusive = flags & PAGE_EXCLUSIVE,
+                                  .to = reading->buffer + pieces * NODE_BYTES};
         pieces++;
     }
     r = memory_gather(reading->view->memory, reading->pieces, pieces, &reading->why);

@@ -188,16 +188,37 @@ static int search_harder(struct mmapped_search *search)
     return r;
 }
 
+static int search_afresh(struct mmapped_search *search)
+{
+    int r = search_all(search, AT_STARTS);
+
+    return r == 0 && !agrees(search) ? search_harder(search) : r;
+}
+
+/*
+ * While the process is held, pages are not searched: chunks that were found before and still say
+ * what they said are there, and new ones are mostly at starts.
+ */
+static int search_briefly(struct mmapped_search *search)
+{
+    int r = mmapped_recall(search);
+
+    if (r || agrees(search) || agrees_but_for_drift(search) || mmapped_is_as_remembered(search))
+        return r;
+    return search_all(search, AT_STARTS);
+}
+
 int glibc_find_mmapped(const struct heap_view *view, struct glibc *glibc, struct why *why)
 {
     struct mmapped_search search = {.view = view, .glibc = glibc};
+    bool brief = view->brief && view->memo && view->memo->mmapped_of == glibc->main_arena;
     int r;
 
     if (glibc->heap.settings.mmapped_count == 0)
         return 0;
-    r = search_all(&search, AT_STARTS);
-    if (r == 0 && !agrees(&search))
-        r = search_harder(&search);
+    r = brief ? search_briefly(&search) : search_afresh(&search);
+    if (r == 0 && !brief && view->memo)
+        r = mmapped_remember(&search);
     if (r == 0)
         r = keep_found(&search);
     free(search.found.items);

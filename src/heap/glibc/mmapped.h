@@ -63,3 +63,12 @@ bool mmapped_begins(const uint8_t *bytes, uint64_t *ret_claim);
  */
 int mmapped_chunk_at(struct mmapped_search *search, remote_addr start, remote_addr limit, bool thorough,
                      struct mmapped_chunk *ret) must_check;
+
+/* mmapped-memo.c: what was found, into view->memo. 0 or -ENOMEM. */
+int mmapped_remember(const struct mmapped_search *search) must_check;
+
+/* Finds what view->memo has, as far as its headers are what they were. 0 or negative errno. */
+int mmapped_recall(struct mmapped_search *search) must_check;
+
+/* Whether all of it was found, and malloc still tells the same figures: then a search would find no more than it did. */
+bool mmapped_is_as_remembered(const struct mmapped_search *search);
