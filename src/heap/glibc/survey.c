@@ -17,7 +17,7 @@
 
 #define PART_BYTES        (UINT64_C(64) << 20)
 #define MAIN_GROWTH_BYTES (UINT64_C(1) << 30) /* cells for what brk may add until the stop */
-enum { TORN_MOST = 4096, GUESS_BYTES = 64 * 4096, THREADS_MOST = 64 };
+enum { FENCES_MOST = 1 << 16, TORN_MOST = 4096, GUESS_BYTES = 64 * 4096, THREADS_MOST = 64 };
 
 struct surveying {
     const struct heap_view *view;
@@ -27,13 +27,41 @@ struct surveying {
     atomic_ullong nodes;
 };
 
-static int take_nothing(struct span_sink *sink, const struct page_window *window,
-                        const struct heap_span *spans, size_t count)
+/* Fences are all that is wanted of the spans. */
+struct fence_sink {
+    struct span_sink sink; /* first */
+    struct fence_ranges *fences;
+};
+
+static int add_fence(struct fence_ranges *fences, struct range range)
 {
+    struct range *last = fences->count ? &fences->items[fences->count - 1] : NULL;
+
+    while (last && last->end > range.start) { /* a torn walk met it, and is taken up again */
+        fences->count--;
+        last = fences->count ? &fences->items[fences->count - 1] : NULL;
+    }
+    if (fences->count == FENCES_MOST)
+        return OUTCOME_TORN;
+    if (!last || last->end != range.start)
+        return vector_push(fences, range);
+    last->end = range.end;
     return 0;
 }
 
-static const struct span_sink_ops nothing_ops = {.take = take_nothing};
+static int take_fences(struct span_sink *sink, const struct page_window *window,
+                       const struct heap_span *spans, size_t count)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < count; i++)
+        if (spans[i].state == SPAN_FENCE)
+            r = add_fence(((struct fence_sink *)sink)->fences,
+                          (struct range){spans[i].start, spans[i].start + spans[i].length});
+    return r;
+}
+
+static const struct span_sink_ops fence_ops = {.take = take_fences};
 
 /* Where chunks seem to begin again, from `from` on. `part->limit` when nowhere. */
 static remote_addr next_chunk(const struct surveying *surveying, const struct survey_part *part,
@@ -50,10 +78,11 @@ static remote_addr next_chunk(const struct surveying *surveying, const struct su
 static int survey_stretch(struct surveying *surveying, struct survey_part *part, remote_addr begin,
                           remote_addr *ret_end)
 {
-    struct span_sink nothing = {.ops = &nothing_ops, .takes_runs = true};
+    struct fence_sink sink = {.sink = {.ops = &fence_ops, .takes_runs = true},
+                              .fences = &part->fences};
     struct part walk = {
         .region = &part->region, .begin = begin, .limit = part->limit, .nodes = &part->nodes};
-    int r = glibc_walk_part(surveying->view, surveying->glibc, &walk, &nothing, NULL);
+    int r = glibc_walk_part(surveying->view, surveying->glibc, &walk, &sink.sink, NULL);
 
     census_add(&part->census, &walk.census);
     *ret_end = walk.end;
@@ -123,7 +152,7 @@ static int confirm_parts(struct surveying *surveying)
             before->arrived == part->started)
             continue;
         atomic_fetch_sub(&surveying->nodes, part->nodes.count);
-        part->nodes.count = 0;
+        part->nodes.count = part->fences.count = 0;
         part->census = (struct heap_census){0};
         part->arrived = part->torn = 0;
         if (before->arrived >= part->limit) /* all of it is inside one chunk */
@@ -259,8 +288,10 @@ static int plan(struct heap_survey *survey, const struct glibc *glibc)
 
 void glibc_survey_free(struct heap_survey *survey)
 {
-    for (size_t i = 0; i < survey->part_count; i++)
+    for (size_t i = 0; i < survey->part_count; i++) {
         free(survey->parts[i].nodes.items);
+        free(survey->parts[i].fences.items);
+    }
     free(survey->parts);
     free(survey->heads);
     free(survey->changed.items);

@@ -4,6 +4,12 @@
 #include "heap/glibc/glibc.h"
 #include "heap/glibc/nodes.h"
 
+/* Where fences were met: they stay, since what they close is closed for good. */
+struct fence_ranges {
+    struct range *items; /* ascending */
+    size_t count, capacity;
+};
+
 /* A stretch of a region, as it was surveyed. */
 struct survey_part {
     struct heap_region region; /* a copy: the heap it came from has been closed */
@@ -14,6 +20,7 @@ struct survey_part {
     bool foreign;              /* there are bytes in it that another caller of sbrk got */
     unsigned torn;             /* how often it had to be taken up again further on */
     remote_addr started, arrived; /* where its walk began and ended, limit at least; `arrived` 0: it lost its way */
+    struct fence_ranges fences;
     int result;
 };
 

@@ -34,6 +34,7 @@ struct sweep {
     const struct extra_node **extras; /* those that are free, ascending by address */
     size_t extra_count, extra;
     size_t part, node, mark;
+    size_t fence_part, fence;
     struct fastbin_cursor fastbins;
     struct piece next_fast; /* start UINT64_MAX: no more */
     remote_addr at;         /* told up to here */
@@ -125,6 +126,25 @@ static struct piece next_node(struct sweep *sweep)
     return no_piece();
 }
 
+/* The next fence of the survey in this region, but for the last. */
+static struct piece next_fence(struct sweep *sweep)
+{
+    for (; sweep->fence_part < sweep->survey->part_count; sweep->fence_part++, sweep->fence = 0) {
+        const struct survey_part *part = &sweep->survey->parts[sweep->fence_part];
+
+        if (part->begin >= sweep->region->range.end)
+            break;
+        if (part->begin >= sweep->region->range.start && sweep->fence < part->fences.count) {
+            struct range range = part->fences.items[sweep->fence];
+
+            if (range.end == sweep->region->range.end)
+                break;
+            return (struct piece){range.start, range_length(range), SPAN_FENCE};
+        }
+    }
+    return no_piece();
+}
+
 static struct piece next_extra(const struct sweep *sweep)
 {
     const struct extra_node *extra;
@@ -150,7 +170,7 @@ static struct piece next_mark(const struct sweep *sweep)
 static struct piece next_piece(struct sweep *sweep)
 {
     struct piece node = next_node(sweep), extra = next_extra(sweep), mark = next_mark(sweep);
-    struct piece fast = sweep->next_fast, first = node;
+    struct piece fence = next_fence(sweep), fast = sweep->next_fast, first = node;
 
     if (extra.start < first.start)
         first = extra;
@@ -158,6 +178,8 @@ static struct piece next_piece(struct sweep *sweep)
         first = mark;
     if (fast.start < first.start)
         first = fast;
+    if (fence.start < first.start)
+        first = fence;
     if (first.start == UINT64_MAX)
         return first;
     if (first.start == node.start)
@@ -166,6 +188,8 @@ static struct piece next_piece(struct sweep *sweep)
         sweep->extra++;
     else if (first.start == mark.start)
         sweep->mark++;
+    else if (first.start == fence.start)
+        sweep->fence++;
     else
         sweep->next_fast = next_fast(&sweep->fastbins);
     return first;
@@ -199,11 +223,19 @@ static int tell_piece(struct sweep *sweep, struct piece piece)
 /* The last bytes: the top, or the end markers of a heap that is not its arena's last. */
 static struct piece last_piece(const struct sweep *sweep)
 {
+    const struct heap_survey *survey = sweep->survey;
     const struct heap_arena *arena = &sweep->glibc->heap.arenas.items[sweep->region->arena];
     remote_addr end = sweep->region->range.end;
 
     if (range_has(sweep->region->range, arena->top))
         return (struct piece){arena->top, end - arena->top, SPAN_TOP};
+    for (size_t i = 0; i < survey->part_count; i++) {
+        const struct fence_ranges *fences = &survey->parts[i].fences;
+
+        if (fences->count && fences->items[fences->count - 1].end == end)
+            return (struct piece){fences->items[fences->count - 1].start,
+                                  end - fences->items[fences->count - 1].start, SPAN_FENCE};
+    }
     return (struct piece){end - 2 * CHUNK_ALIGNMENT, 2 * CHUNK_ALIGNMENT, SPAN_FENCE};
 }
 
