@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SHORT_RUNS = {"heap": 2000, "elf": 10000, "report": 5000}  # the others: 20000; some seconds each
+SHORT_RUNS = {"heap": 1000, "elf": 10000, "report": 5000}  # the others: 20000; some seconds each
 LONGEST_INPUT = {"elf": 16384, "environ": 4096, "heap": 4096, "maps": 8192, "report": 16384, "smaps": 8192, "text": 4096,
                  "unwind": 4096}
 # A second is long for any of them; under a sanitizer, on a busy machine, 20 are not.

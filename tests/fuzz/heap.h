@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-enum { FUZZ_PROCESSES = 5 };
+enum { FUZZ_PROCESSES = 8 };
 
 enum { HEAP_RUNNING = 1, HEAP_TWO_THREADS = 2, HEAP_MOVING = 4 };
 

@@ -96,6 +96,15 @@ static void find_words(struct fuzz_process *process)
     }
 }
 
+static void finish(struct fuzz_process *process)
+{
+    process->vmas = malloc(process->maps.count * sizeof *process->vmas);
+    fuzz_check(process->vmas);
+    memcpy(process->vmas, process->maps.items, process->maps.count * sizeof *process->vmas);
+    find_words(process);
+    fake_memory_init(&process->memory, process->extents, process->extent_count);
+}
+
 void fuzz_process_load(struct fuzz_process *process, const char *path)
 {
     auto_free char *text = NULL, *line = NULL;
@@ -110,11 +119,42 @@ void fuzz_process_load(struct fuzz_process *process, const char *path)
     fclose(file);
     fclose(maps);
     fuzz_check(maps_parse(text, length, &process->maps, &why) == 0);
-    process->vmas = malloc(process->maps.count * sizeof *process->vmas);
-    fuzz_check(process->vmas);
-    memcpy(process->vmas, process->maps.items, process->maps.count * sizeof *process->vmas);
-    find_words(process);
-    fake_memory_init(&process->memory, process->extents, process->extent_count);
+    finish(process);
+}
+
+static void adopt_extent(struct fuzz_process *process, const struct fake_extent *extent)
+{
+    for (size_t i = 0; i < extent->pages; i++) {
+        uint8_t flags = extent->flags ? extent->flags[i] : PAGE_PRESENT | PAGE_EXCLUSIVE;
+        struct fake_extent *copy = add_page(process, extent->start + i * PAGE_BYTES, flags);
+
+        memcpy(copy->bytes + (copy->pages - 1) * PAGE_BYTES, extent->bytes + i * PAGE_BYTES,
+               PAGE_BYTES);
+    }
+}
+
+static int by_start(const void *a, const void *b)
+{
+    const struct fake_extent *x = a, *y = b;
+
+    return (x->start > y->start) - (x->start < y->start);
+}
+
+void fuzz_process_adopt(struct fuzz_process *process, const struct heap_view *view,
+                        const struct fake_extent *extents, size_t extent_count)
+{
+    struct fake_extent sorted[PROCESS_EXTENTS_MOST];
+
+    fuzz_check(extent_count <= PROCESS_EXTENTS_MOST && view->thread_count <= PROCESS_THREADS_MOST);
+    *process = (struct fuzz_process){.thread_count = view->thread_count};
+    memcpy(sorted, extents, extent_count * sizeof *sorted);
+    qsort(sorted, extent_count, sizeof *sorted, by_start);
+    for (size_t i = 0; i < extent_count; i++)
+        adopt_extent(process, &sorted[i]);
+    memcpy(process->threads, view->threads, view->thread_count * sizeof *process->threads);
+    for (size_t i = 0; i < view->maps->count; i++)
+        fuzz_check(vector_push(&process->maps, view->maps->items[i]) == 0);
+    finish(process);
 }
 
 static void change(struct fuzz_process *process, uint8_t *at, uint8_t byte)

@@ -63,6 +63,9 @@ enum fuzz_edit_kind {
 enum { EDIT_ANY_WORD = 0x80 };
 
 void fuzz_process_load(struct fuzz_process *process, const char *path);
+/* The same of one that is in memory already. All of it is copied but the mappings' names. */
+void fuzz_process_adopt(struct fuzz_process *process, const struct heap_view *view,
+                        const struct fake_extent *extents, size_t extent_count);
 void fuzz_process_edit(struct fuzz_process *process, const struct fuzz_edit *edit);
 
 /* Overwrites memory from `page`, an index, on; what does not fit is left out. */
