@@ -315,6 +315,15 @@ static int ask_for_both(struct heap_survey *survey, uint32_t a, uint32_t b)
     return r ? r : ask_for(survey, b);
 }
 
+static int take_old_ends(struct heap_survey *survey, uint32_t fd, uint32_t bk)
+{
+    int r = ask_for_both(survey, fd, bk);
+
+    if (r == 0)
+        r = vector_push(&survey->ends, fd);
+    return r ? r : vector_push(&survey->ends, bk);
+}
+
 /* What list ends led to when the survey ended, and what they lead to now. */
 static int ask_for_ends(struct heap_survey *survey, const struct arena_heads *before,
                         size_t count_before)
@@ -333,7 +342,7 @@ static int ask_for_ends(struct heap_survey *survey, const struct arena_heads *be
             if (!same)
                 r = ask_for_both(survey, now->fd[bin], now->bk[bin]);
             if (r == 0 && old && !same)
-                r = ask_for_both(survey, old->fd[bin], old->bk[bin]);
+                r = take_old_ends(survey, old->fd[bin], old->bk[bin]);
         }
     }
     return r;
@@ -377,18 +386,20 @@ static int read_pending(struct reading *reading, size_t first, size_t *ret_count
     struct heap_survey *survey = reading->survey;
     size_t count = survey->pending.count - first, pieces = 0;
     uint32_t of[PIECES_MOST];
-    int r;
+    int r = 0;
 
     if (count > PIECES_MOST)
         count = PIECES_MOST;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; r == 0 && i < count; i++) {
         uint32_t cell = survey->pending.items[first + i];
         remote_addr chunk = address_of_cell(survey, cell);
 
         uint8_t flags = page_flags_of(reading, chunk);
 
-        if (!(flags & PAGE_PRESENT))
+        if (!(flags & PAGE_PRESENT)) {
+            r = take_pending(reading, cell, NULL);
             continue;
+        }
         of[pieces] = cell;
         reading->pieces[pieces] =
             (struct memory_piece){.address = chunk,
@@ -397,7 +408,8 @@ static int read_pending(struct reading *reading, size_t first, size_t *ret_count
                                   .to = reading->buffer + pieces * NODE_BYTES};
         pieces++;
     }
-    r = memory_gather(reading->view->memory, reading->pieces, pieces, &reading->why);
+    if (r == 0)
+        r = memory_gather(reading->view->memory, reading->pieces, pieces, &reading->why);
     for (size_t i = 0; r == 0 && i < pieces; i++)
         r = take_pending(reading, of[i], reading->pieces[i].ok ? reading->pieces[i].to : NULL);
     *ret_count = count;

@@ -14,7 +14,7 @@ struct free_node {
     uint32_t fd, bk; /* CELL_NONE: they lead out of the heap */
 };
 
-/* In `size`: it is not read in the stop, since a neighbour that is read vouches for it (select.c). */
+/* In `size`: it is not read in the stop, as its neighbours vouch for it (select.c). */
 #define NODE_SKIPPED (UINT32_C(1) << 31)
 
 static inline bool node_is_skipped(const struct free_node *node)

@@ -1,10 +1,11 @@
 /*
  * What of the captured chunks is on a list. Whoever left a list may still look as it did; but those
  * that were its neighbours no longer lead to it. In the end every one must be led to by one fd and
- * one bk, list ends included.
+ * one bk, list ends included, and be met where the lists are followed from their ends.
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/vector.h"
@@ -58,6 +59,8 @@ static int first_suspects(const struct heap_survey *survey, struct suspects *sus
     }
     for (size_t i = 0; r == 0 && i < survey->extras.count; i++)
         r = suspect(suspects, survey->extras.items[i].node.at, CELL_NONE);
+    for (size_t i = 0; r == 0 && i < survey->ends.count; i++)
+        r = suspect(suspects, survey->ends.items[i], CELL_NONE);
     return r;
 }
 
@@ -82,12 +85,14 @@ static int strike_out(struct heap_survey *survey)
 
 struct closure {
     uint64_t cells, fd, bk;
+    uint64_t count;
 };
 
 static void add_node(struct closure *closure, const struct free_node *node)
 {
     if (!node->size)
         return;
+    closure->count++;
     closure->cells += hash_address(node->at);
     closure->fd += hash_address(node->fd);
     closure->bk += hash_address(node->bk);
@@ -111,6 +116,68 @@ static struct closure closure_of(const struct heap_survey *survey)
     return closure;
 }
 
+/* The last four of a list: [3] is the newest, NULL where the list ends or has not begun. */
+struct recent {
+    struct free_node *of[4];
+};
+
+/* Whether [1], if it was not read, must be where it was and as long: see select.c. */
+static bool is_sure(const struct recent *recent, unsigned bin)
+{
+    struct free_node *const *of = recent->of;
+
+    if (!of[1] || !node_is_skipped(of[1]))
+        return true;
+    return bin != SURVEY_UNSORTED && of[0] && of[2] && !node_is_skipped(of[0]) &&
+           !node_is_skipped(of[2]) && !(of[3] && node_is_skipped(of[3])) &&
+           node_bytes(of[0]) == node_bytes(of[1]) && node_bytes(of[2]) == node_bytes(of[1]);
+}
+
+/* Another one, or NULL behind the last. One that is not sure is read in the next stop. */
+static int pass(struct recent *recent, struct free_node *node, unsigned bin)
+{
+    memmove(recent->of, recent->of + 1, 3 * sizeof *recent->of);
+    recent->of[3] = node;
+    if (is_sure(recent, bin))
+        return 0;
+    recent->of[1]->size &= ~NODE_SKIPPED;
+    return OUTCOME_TORN;
+}
+
+/* From a list's end to its end, counting down `left`. */
+static int follow_list(struct heap_survey *survey, size_t arena, unsigned bin, uint64_t *left)
+{
+    const struct arena_heads *heads = &survey->heads[arena];
+    uint32_t self = heads->self[bin], cell = heads->fd[bin], before = self;
+    struct recent recent = {{NULL}};
+    int r = self == CELL_NONE ? OUTCOME_TORN : 0;
+
+    while (r == 0 && cell != self) {
+        struct free_node *node = survey_find(survey, cell);
+
+        if (!node || !node->size || !*left || node->bk != before)
+            return OUTCOME_TORN;
+        r = pass(&recent, node, bin);
+        --*left;
+        before = cell;
+        cell = node->fd;
+    }
+    for (unsigned i = 0; r == 0 && i < 2; i++)
+        r = pass(&recent, NULL, bin);
+    return r == 0 && heads->bk[bin] != before ? OUTCOME_TORN : r;
+}
+
+/* All chunks, each once. */
+static int follow_lists(struct heap_survey *survey, uint64_t count)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < survey->head_count; i++)
+        for (unsigned bin = 0; r == 0 && bin < BIN_COUNT; bin++)
+            r = follow_list(survey, i, bin, &count);
+    return r == 0 && count ? OUTCOME_TORN : r;
+}
+
 int glibc_resolve(const struct heap *heap, struct heap_survey *survey, struct why *why)
 {
     int r = strike_out(survey);
@@ -119,7 +186,8 @@ int glibc_resolve(const struct heap *heap, struct heap_survey *survey, struct wh
     if (r)
         return r;
     closure = closure_of(survey);
-    if (closure.cells != closure.fd || closure.cells != closure.bk)
+    if (closure.cells != closure.fd || closure.cells != closure.bk ||
+        follow_lists(survey, closure.count))
         return why_set(why, OUTCOME_TORN, "its free chunks are not the ones on its lists");
     return 0;
 }

@@ -295,6 +295,7 @@ void glibc_survey_free(struct heap_survey *survey)
     free(survey->parts);
     free(survey->heads);
     free(survey->changed.items);
+    free(survey->ends.items);
     free(survey->pending.items);
     extra_nodes_clear(&survey->extras);
     cells_free(&survey->cells);

@@ -53,6 +53,8 @@ struct pending_cells {
     size_t count, capacity;
 };
 
+enum { SURVEY_UNSORTED = 0 }; /* the index of the list that is not sorted by size */
+
 /* The list ends of one arena's bins, in cells: [bin - 1]. */
 struct arena_heads {
     uint32_t self[BIN_COUNT], fd[BIN_COUNT], bk[BIN_COUNT];
@@ -67,6 +69,7 @@ struct heap_survey {
     size_t head_count;
     struct changed_nodes changed;
     struct extra_nodes extras;
+    struct pending_cells ends;    /* which lists ended with once, and no longer do */
     struct pending_cells pending; /* to be read; only while capturing */
 };
 
