@@ -104,11 +104,11 @@ soak-rounds: setup-test
 	@meson configure build -Dtests=enabled
 	RESIDUE_ROUNDS=$(ROUNDS) $(run_tests) -C build --timeout-multiplier 20 churn
 
-# A C library that cannot be had fails here instead of being skipped.
+# Every heap with every C library; one that cannot be had fails here instead of being skipped.
 soak-tests: setup-test
 	@$(configure_gcc)
 	@meson configure build -Dtests=enabled
-	RESIDUE_REQUIRE_GLIBCS=1 $(run_tests) -C build --repeat $(SOAK)
+	RESIDUE_REQUIRE_GLIBCS=1 RESIDUE_THOROUGH=1 $(run_tests) -C build --timeout-multiplier 6 --repeat $(SOAK)
 
 install: all
 	@meson configure build --prefix '$(PREFIX)'
