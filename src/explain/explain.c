@@ -149,6 +149,7 @@ const char *explain_way_name(enum explain_way way)
 static int look_inside(struct look *look, struct why *why)
 {
     struct explanation *out = look->out;
+    size_t refusals = out->refusals.count;
     int r = OUTCOME_NOT_POSSIBLE;
 
     out->way = look->options.first_way;
@@ -166,6 +167,11 @@ static int look_inside(struct look *look, struct why *why)
         out->way = EXPLAIN_RUNNING;
         out->long_stop.text[0] = '\0';
     }
+    if (r == 0)
+        r = look_account(look, why);
+    if (r != OUTCOME_TORN || !look->captured)
+        return r;
+    r = look_running_simply(look, refusals, why);
     return r ? r : look_account(look, why);
 }
 

@@ -91,6 +91,9 @@ void look_forget_survey(struct look *look);
  */
 int look_running(struct look *look, struct why *why) must_check;
 
+/* The same without a survey, where what was captured contradicts itself; `refusals`: how many there were before. */
+int look_running_simply(struct look *look, size_t refusals, struct why *why) must_check;
+
 /* name.c: recognises allocators and runtimes, and gives them the unexplained bytes that are theirs. */
 int name_unexplained(struct look *look, struct why *why) must_check;
 

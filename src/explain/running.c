@@ -98,6 +98,21 @@ static int capture_running(struct look *look, struct why *why)
     return r;
 }
 
+int look_running_simply(struct look *look, size_t refusals, struct why *why)
+{
+    int r;
+
+    look_take_back(look, refusals);
+    look_forget_survey(look);
+    r = look_at_mappings(look, why);
+    if (r == 0)
+        r = look_open_heap(look, true, why);
+    bound_error(look);
+    if (look->heap)
+        refuse_caches(look);
+    return r < 0 ? r : 0;
+}
+
 int look_running(struct look *look, struct why *why)
 {
     size_t refusals = look->out->refusals.count;
@@ -108,12 +123,10 @@ int look_running(struct look *look, struct why *why)
     r = capture_running(look, why);
     if (r == -ENOMEM || r == -ESRCH)
         return r;
-    if (r) {
-        look->out->refusals.count = refusals;
-        r = look_open_heap(look, true, why);
-    }
+    if (r)
+        return look_running_simply(look, refusals, why);
     bound_error(look);
     if (look->heap)
         refuse_caches(look);
-    return r < 0 ? r : 0;
+    return 0;
 }

@@ -5,7 +5,7 @@
 
 enum { FUZZ_PROCESSES = 8 };
 
-enum { HEAP_RUNNING = 1, HEAP_TWO_THREADS = 2, HEAP_MOVING = 4 };
+enum { HEAP_RUNNING = 1, HEAP_TWO_THREADS = 2, HEAP_MOVING = 4, HEAP_READ_ALL = 8 /* in the stop */ };
 
 struct heap_input { /* before the edits */
     uint8_t process, edits;

@@ -134,7 +134,7 @@ static void change_head(struct heap_input *head)
         head->process = (uint8_t)random_below(FUZZ_PROCESSES);
         break;
     case 1:
-        head->flags ^= (uint8_t)(1u << random_below(3));
+        head->flags ^= (uint8_t)(1u << random_below(4));
         break;
     case 2:
         head->fill_page = (uint8_t)random_below(32);

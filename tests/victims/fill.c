@@ -36,6 +36,27 @@ static size_t content_bytes(struct link *block)
     return malloc_usable_size(block) - sizeof *block;
 }
 
+/* Bytes of the chunks of all blocks, and the least and the most they were since somebody asked. */
+static atomic_long live_bytes, least_bytes, most_bytes;
+
+static void count(const struct link *block, int sign)
+{
+    long bytes = sign * (long)(malloc_usable_size((void *)block) + sizeof(size_t));
+    long now = atomic_fetch_add(&live_bytes, bytes) + bytes;
+    long least = atomic_load(&least_bytes), most = atomic_load(&most_bytes);
+
+    while (now < least && !atomic_compare_exchange_weak(&least_bytes, &least, now))
+        ;
+    while (now > most && !atomic_compare_exchange_weak(&most_bytes, &most, now))
+        ;
+}
+
+void fill_live(long *ret_least, long *ret_most)
+{
+    *ret_least = atomic_exchange(&least_bytes, atomic_load(&live_bytes));
+    *ret_most = atomic_exchange(&most_bytes, atomic_load(&live_bytes));
+}
+
 struct link *fill_take(struct worker *worker)
 {
     size_t size = kind.chunk_bytes ? kind.chunk_bytes - sizeof(size_t)
@@ -44,6 +65,7 @@ struct link *fill_take(struct worker *worker)
 
     if (!block)
         fail("%zu bytes could not be allocated", size);
+    count(block, 1);
     block->next = NULL;
     pattern_fill((unsigned char *)(block + 1), content_bytes(block));
     return block;
@@ -58,6 +80,7 @@ void fill_drop(struct link *block)
 {
     if (!holds(block))
         fail("WRONG %p", (void *)block);
+    count(block, -1);
     free(block);
 }
 

@@ -37,6 +37,12 @@ void fill_share(struct worker *worker, size_t bytes);
 /* Frees half of it, when all shares are built: the next would only fill the holes again. */
 void fill_free_half(struct worker *worker);
 
+/*
+ * The least and the most that the chunks of all blocks had together since the last call, in bytes; as much as each
+ * worker has in hand may be missing.
+ */
+void fill_live(long *ret_least, long *ret_most);
+
 /* The first block that does not hold what it should, or NULL. Nobody may change the heap meanwhile. */
 const void *fill_find_wrong(void);
 

@@ -158,6 +158,15 @@ static int command_steps(const char *argument)
     return 0;
 }
 
+static int command_live(const char *argument)
+{
+    long least, most;
+
+    fill_live(&least, &most);
+    say("OK %ld %ld", least, most);
+    return 0;
+}
+
 static int command_quit(const char *argument)
 {
     return 1;
@@ -171,7 +180,7 @@ static const struct command {
     {"info", command_info},     {"rss", command_rss},     {"steps", command_steps},
     {"go", command_go},         {"stop", command_stop},   {"probe", command_probe},
     {"gap", command_gap},       {"take", command_take},   {"drop", command_drop},
-    {"quit", command_quit},
+    {"live", command_live},     {"quit", command_quit},
 };
 
 static int run_command(char *words)

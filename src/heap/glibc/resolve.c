@@ -64,6 +64,15 @@ static int first_suspects(const struct heap_survey *survey, struct suspects *sus
     return r;
 }
 
+static int strike(struct suspects *suspects, const struct heap_survey *survey,
+                  struct free_node *node)
+{
+    if (!node || !node->size || is_listed(survey, node))
+        return 0;
+    node->size = 0;
+    return suspect(suspects, node->fd, node->bk);
+}
+
 /* Strikes out who is not listed; that makes its neighbours suspect. Each is struck once, so that it
  * ends. */
 static int strike_out(struct heap_survey *survey)
@@ -71,14 +80,27 @@ static int strike_out(struct heap_survey *survey)
     struct suspects suspects = {0};
     int r = first_suspects(survey, &suspects);
 
-    while (r == 0 && suspects.count) {
-        struct free_node *node = survey_find(survey, suspects.items[--suspects.count]);
+    while (r == 0 && suspects.count)
+        r = strike(&suspects, survey, survey_find(survey, suspects.items[--suspects.count]));
+    free(suspects.items);
+    return r;
+}
 
-        if (!node || !node->size || is_listed(survey, node))
-            continue;
-        node->size = 0;
-        r = suspect(&suspects, node->fd, node->bk);
-    }
+/*
+ * The same with everybody a suspect. It takes a while, and is for who left its list while the
+ * survey went on: when its neighbours were noted they led elsewhere, and need not have changed
+ * since.
+ */
+static int strike_all_out(struct heap_survey *survey)
+{
+    struct suspects suspects = {0};
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < survey->part_count; i++)
+        for (size_t k = 0; r == 0 && k < survey->parts[i].nodes.count; k++)
+            r = strike(&suspects, survey, &survey->parts[i].nodes.items[k]);
+    while (r == 0 && suspects.count)
+        r = strike(&suspects, survey, survey_find(survey, suspects.items[--suspects.count]));
     free(suspects.items);
     return r;
 }
@@ -178,18 +200,25 @@ static int follow_lists(struct heap_survey *survey, uint64_t count)
     return r == 0 && count ? OUTCOME_TORN : r;
 }
 
+/* Whether what is left is what is on the lists. */
+static bool closes(struct heap_survey *survey)
+{
+    struct closure closure = closure_of(survey);
+
+    return closure.cells == closure.fd && closure.cells == closure.bk &&
+           follow_lists(survey, closure.count) == 0;
+}
+
 int glibc_resolve(const struct heap *heap, struct heap_survey *survey, struct why *why)
 {
     int r = strike_out(survey);
-    struct closure closure;
 
-    if (r)
+    if (r || closes(survey))
         return r;
-    closure = closure_of(survey);
-    if (closure.cells != closure.fd || closure.cells != closure.bk ||
-        follow_lists(survey, closure.count))
-        return why_set(why, OUTCOME_TORN, "its free chunks are not the ones on its lists");
-    return 0;
+    r = strike_all_out(survey);
+    if (r || closes(survey))
+        return r;
+    return why_set(why, OUTCOME_TORN, "its free chunks are not the ones on its lists");
 }
 
 /* A chunk that was struck out counts with what it was taken for last: nothing, if it did not look
