@@ -149,6 +149,7 @@ struct heap_view look_heap_view(struct look *look)
         .running = !look->target.stopped && !look->read_still &&
                    (!look->captured || look->options.no_stop),
         .memo = &look->memo,
+        .progress = &look->options.progress,
         .brief = look->target.stopped,
         .lists_later = look->lists_later,
         .zeros_known = look->surveyed,

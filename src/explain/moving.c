@@ -57,6 +57,7 @@ int look_survey(struct look *look, struct why *why)
     int r = look_at_mappings(look, why);
 
     look->surveyed = true;
+    progress_tell(&look->options.progress, "reading page states", 0, 0);
     if (r == 0)
         r = page_image_take(&look->target.pages, &look->maps, &look->pages_before, why);
     frozen_memory_init(&look->frozen, &look->pages_before, &look->target.memory.memory);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/progress.h"
 #include "elf/image.h"
 #include "elf/unwind.h"
 #include "heap/census.h"
@@ -66,6 +67,7 @@ struct heap_view {
     size_t ended_count;
     bool running;                      /* the process was not stopped: nothing is certain */
     struct heap_memo *memo;            /* NULL: nothing is kept */
+    const struct progress *progress;   /* is told how much of the heap has been walked; NULL: nobody is */
     bool brief;                        /* the process is being held: what `memo` has is not searched for again */
     bool lists_later;                  /* for a survey: what threads and fastbins hold is not wanted yet */
     bool zeros_known;                  /* the memory's flags tell which pages hold only zeros: nothing is read for it */

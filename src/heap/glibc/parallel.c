@@ -50,6 +50,8 @@ struct walk {
     struct jobs jobs;
     struct region_walks regions;
     atomic_size_t next_job;
+    uint64_t total_bytes; /* of all jobs */
+    atomic_ullong walked_bytes;
 };
 
 static void add_sums(struct list_sums *to, const struct list_sums *from)
@@ -78,6 +80,7 @@ static int plan_region(struct walk *walk, struct heap_region *region, struct spa
             limit = region->range.end;
         job.part = (struct part){.region = region, .begin = begin, .limit = limit};
         job.sink = sink->ops->fork(planned.sink, region);
+        walk->total_bytes += limit - begin;
         r = job.sink ? vector_push(&walk->jobs, job) : -ENOMEM;
         if (r && job.sink)
             sink->ops->discard(job.sink);
@@ -118,8 +121,14 @@ static void *work(void *argument)
     struct walk *walk = argument;
     size_t i;
 
-    while ((i = atomic_fetch_add(&walk->next_job, 1)) < walk->jobs.count)
+    while ((i = atomic_fetch_add(&walk->next_job, 1)) < walk->jobs.count) {
+        const struct part *part = &walk->jobs.items[i].part;
+        uint64_t bytes = part->limit - part->begin;
+
         run_job(walk, &walk->jobs.items[i]);
+        progress_tell(walk->view->progress, "walking the heap",
+                      atomic_fetch_add(&walk->walked_bytes, bytes) + bytes, walk->total_bytes);
+    }
     return NULL;
 }
 

@@ -25,6 +25,8 @@ struct surveying {
     struct heap_survey *survey;
     atomic_size_t next_part;
     atomic_ullong nodes;
+    uint64_t total_bytes; /* of all parts */
+    atomic_ullong walked_bytes;
 };
 
 /* Fences are all that is wanted of the spans. */
@@ -170,10 +172,14 @@ static void *work(void *context)
 
     while ((i = atomic_fetch_add(&surveying->next_part, 1)) < surveying->survey->part_count) {
         struct survey_part *part = &surveying->survey->parts[i];
+        uint64_t bytes = part->limit - part->begin;
 
         part->result = atomic_load(&surveying->nodes) > SURVEY_NODES_MOST
                            ? OUTCOME_NOT_POSSIBLE
                            : survey_part(surveying, part);
+        progress_tell(surveying->view->progress, "walking the heap",
+                      atomic_fetch_add(&surveying->walked_bytes, bytes) + bytes,
+                      surveying->total_bytes);
     }
     return NULL;
 }
@@ -334,13 +340,14 @@ int glibc_survey(const struct heap_view *view, const struct heap *heap, unsigned
     r = plan(survey, surveying.glibc);
     if (r == 0)
         r = glibc_prepare_tcaches(view, surveying.glibc);
+    for (size_t i = 0; r == 0 && i < survey->part_count; i++)
+        surveying.total_bytes += survey->parts[i].limit - survey->parts[i].begin;
     if (r == 0) {
         run(&surveying, threads);
         r = confirm_parts(&surveying);
     }
-    if (r == 0) {
+    if (r == 0)
         r = collect(survey);
-    }
     if (r == 0)
         r = survey_read_heads(view, surveying.glibc, survey, why);
     if (r == 0)
