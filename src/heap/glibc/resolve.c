@@ -155,15 +155,12 @@ static bool is_sure(const struct recent *recent, unsigned bin)
            node_bytes(of[0]) == node_bytes(of[1]) && node_bytes(of[2]) == node_bytes(of[1]);
 }
 
-/* Another one, or NULL behind the last. One that is not sure is read in the next stop. */
+/* Another one, or NULL behind the last. */
 static int pass(struct recent *recent, struct free_node *node, unsigned bin)
 {
     memmove(recent->of, recent->of + 1, 3 * sizeof *recent->of);
     recent->of[3] = node;
-    if (is_sure(recent, bin))
-        return 0;
-    recent->of[1]->size &= ~NODE_SKIPPED;
-    return OUTCOME_TORN;
+    return is_sure(recent, bin) ? 0 : OUTCOME_TORN;
 }
 
 /* From a list's end to its end, counting down `left`. */
@@ -209,6 +206,14 @@ static bool closes(struct heap_survey *survey)
            follow_lists(survey, closure.count) == 0;
 }
 
+/* What was left out and is in doubt is unknown until another stop has read it. */
+static void leave_none_out(struct heap_survey *survey)
+{
+    for (size_t i = 0; i < survey->part_count; i++)
+        for (size_t k = 0; k < survey->parts[i].nodes.count; k++)
+            survey->parts[i].nodes.items[k].size &= ~NODE_SKIPPED;
+}
+
 int glibc_resolve(const struct heap *heap, struct heap_survey *survey, struct why *why)
 {
     int r = strike_out(survey);
@@ -218,6 +223,7 @@ int glibc_resolve(const struct heap *heap, struct heap_survey *survey, struct wh
     r = strike_all_out(survey);
     if (r || closes(survey))
         return r;
+    leave_none_out(survey);
     return why_set(why, OUTCOME_TORN, "its free chunks are not the ones on its lists");
 }
 
