@@ -232,7 +232,10 @@ struct allocator {
     int (*capture)(const struct heap_view *view, const struct heap *heap, struct heap_survey *survey, struct why *why);
     /* resolve: afterwards, content is not needed: OUTCOME_TORN when what was captured contradicts itself. */
     int (*resolve)(const struct heap *heap, struct heap_survey *survey, struct why *why);
-    /* sweep: as `walk`, from what was captured. Blocks in use are told as runs; how many is as of the survey. */
+    /*
+     * sweep: as `walk`, from what was captured. Blocks in use are told as runs; how many is as of the survey.
+     * OUTCOME_TORN when what was captured contradicts itself after all: then the sink has got an unusable part.
+     */
     int (*sweep)(const struct heap_view *view, struct heap *heap, const struct heap_survey *survey,
                  struct span_sink *sink, struct why *why);
     /* Bytes of free chunks that changed between the survey and the capture, or turned up in it. */
