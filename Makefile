@@ -2,13 +2,14 @@
 #
 #   make            build/src/cmd/residue
 #   make demo       explain a Python process that dropped its data and kept the memory
-#   make test       everything: all tests with gcc, the quick ones with clang and under ASan and UBSan, the static program
+#   make test       everything: all tests with gcc, the quick ones with clang and under ASan and UBSan, the static program,
+#                   a short run of each fuzzer
 #   make static     build-static/src/cmd/residue, which needs no libraries where it runs
 #   make install    to PREFIX (/usr/local); honours DESTDIR
 #
-# Also: clang and sanitize (all tests in those builds), kernels (the static program on old kernels, in virtual machines:
-# ./setup.sh kernels), soak (ROUNDS looks at busy programs, all tests SOAK times, and kernels), bench (how long looks and
-# pauses take, and how much memory), check-format, format, clean.
+# Also: clang and sanitize (all tests in those builds), fuzz (each fuzzer for FUZZ_SECONDS), kernels (the static program
+# on old kernels, in virtual machines: ./setup.sh kernels), soak (ROUNDS looks at busy programs, all tests SOAK times,
+# and kernels), bench (how long looks and pauses take, and how much memory), check-format, format, clean.
 
 PREFIX ?= /usr/local
 SOAK ?= 20
