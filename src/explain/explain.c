@@ -157,7 +157,7 @@ static int look_inside(struct look *look, struct why *why)
         out->way = EXPLAIN_MOVING;
     if (out->way == EXPLAIN_MOVING && (r = look_while_moving(look, why)) != 0) {
         out->way = EXPLAIN_STOPPED;
-        if (look_is_large(look) && r > 0 && why)
+        if (look_is_large(look, SURVEY_LEAST_BYTES) && r > 0 && why)
             out->long_stop = *why;
     }
     if (r == 0)

@@ -71,7 +71,9 @@ void look_close_heap(struct look *look);
  */
 int look_when_still(struct look *look, struct why *why) must_check;
 
-bool look_is_large(struct look *look);
+bool look_is_large(struct look *look, uint64_t bytes); /* has so much anonymous memory, and may be read and stopped */
+/* Less is walked in one stop in the time that a survey and its stops would take. */
+#define SURVEY_LEAST_BYTES (UINT64_C(32) << 20)
 void look_take_back(struct look *look, size_t refusals); /* what was found so far; `refusals` are kept */
 
 /* settle.c: one stop, which is to capture what was surveyed. OUTCOME_TORN: not a good moment; the process runs again. */
@@ -83,6 +85,7 @@ int look_attempt(struct look *look, bool last, struct why *why) must_check;
  */
 int look_while_moving(struct look *look, struct why *why) must_check;
 int look_survey(struct look *look, struct why *why) must_check;
+int look_renew_pages(struct look *look, struct why *why) must_check; /* which are there now: before the heap is opened */
 int look_capture(struct look *look, struct why *why) must_check;
 void look_forget_survey(struct look *look);
 

@@ -14,7 +14,7 @@
 /* Content of huge pages that is read at most, while the process runs. */
 #define CONTENT_LIMIT_BYTES (UINT64_C(64) << 30)
 
-enum { ATTEMPTS = 40 };
+enum { ATTEMPTS = 20 };
 #define FIRST_WAIT_NS   (NS_PER_MS / 5)
 #define LONGEST_WAIT_NS (20 * NS_PER_MS)
 
@@ -67,17 +67,24 @@ int look_survey(struct look *look, struct why *why)
     return r ? r : survey_heap(look, why);
 }
 
-int look_capture(struct look *look, struct why *why)
+int look_renew_pages(struct look *look, struct why *why)
 {
-    struct heap_view view;
     int r;
 
     page_image_free(&look->pages_now);
     r = page_image_renew(&look->target.pages, &look->maps, &look->pages_before, &look->pages_now,
                          why);
     frozen_memory_init(&look->frozen, &look->pages_now, &look->target.memory.memory);
-    if (r == 0 && look->heap && look->survey) {
-        view = look_heap_view(look);
+    return r;
+}
+
+int look_capture(struct look *look, struct why *why)
+{
+    int r = 0;
+
+    if (look->heap && look->survey) {
+        struct heap_view view = look_heap_view(look);
+
         r = look->surveyor->capture(&view, look->heap, look->survey, why);
     }
     return r ? r : rss_read(look->procfs, look->pid, look->rss_source, &look->captured_rss, why);
@@ -118,7 +125,7 @@ int look_while_moving(struct look *look, struct why *why)
     size_t refusals = look->out->refusals.count;
     int r;
 
-    if (!look_is_large(look))
+    if (!look_is_large(look, look->options.first_way == EXPLAIN_MOVING ? 0 : SURVEY_LEAST_BYTES))
         return OUTCOME_NOT_POSSIBLE;
     r = look_survey(look, why);
     if (r == 0)

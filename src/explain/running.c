@@ -69,6 +69,8 @@ static int attempt(struct look *look, struct why *why)
     int r = look_at_mappings(look, why);
 
     if (r == 0)
+        r = look_renew_pages(look, why);
+    if (r == 0)
         r = look_open_heap(look, false, why);
     if (r == 0 && look->heap && !look->survey)
         r = OUTCOME_NOT_POSSIBLE;

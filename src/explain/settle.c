@@ -31,7 +31,8 @@ int look_heap_settled(struct look *look, struct why *why)
 static bool waits(struct look *look, const struct allocator *allocator, int r, bool last,
                   const struct why *why)
 {
-    if (r < 0 || (r == OUTCOME_TORN && !last))
+    /* Of what was surveyed nothing is refused: there is a longer way, which tells. */
+    if (r < 0 || (r == OUTCOME_TORN && !last) || look->surveyed)
         return true;
     if (!look->heap)
         look_refuse(look, why, allocator->name);
@@ -68,6 +69,8 @@ int look_attempt(struct look *look, bool last, struct why *why)
     if (r)
         return r;
     r = look_at_mappings(look, why);
+    if (r == 0 && look->surveyed)
+        r = look_renew_pages(look, why);
     if (r == 0)
         r = look_open_heap(look, last, why);
     if (r == 0 && look->surveyed)

@@ -137,13 +137,13 @@ static int look_and_prove(struct look *look, struct why *why)
     return r;
 }
 
-bool look_is_large(struct look *look)
+bool look_is_large(struct look *look, uint64_t bytes)
 {
     struct rss rss;
 
     return look->target.has_memory && !look->options.no_stop &&
            rss_read(look->procfs, look->pid, look->rss_source, &rss, NULL) == 0 &&
-           rss.anon_bytes >= SMALL_BYTES;
+           rss.anon_bytes >= bytes;
 }
 
 int look_when_still(struct look *look, struct why *why)
@@ -151,7 +151,7 @@ int look_when_still(struct look *look, struct why *why)
     size_t refusals = look->out->refusals.count;
     int r;
 
-    if (!look_is_large(look))
+    if (!look_is_large(look, SMALL_BYTES))
         return OUTCOME_NOT_POSSIBLE;
     r = look_at_mappings(look, why);
     if (r == 0)

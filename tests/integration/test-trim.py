@@ -6,7 +6,7 @@ import tap
 from victims import HUGE_GLIBCS, HUGE_TUNABLE, Victim, for_each_heap, for_each_setting
 
 
-def check(victim):
+def check(victim, may_refill=False):
     said = residue.why(victim.pid)
     predicted = said["trim_would_return_bytes"]
     assert predicted is not None, residue.refusals(said)
@@ -18,7 +18,8 @@ def check(victim):
     assert abs(predicted - returned) <= kernel.PAGE, f"predicted {predicted}, returned {returned}"
     victim.command("check")
     again = residue.why(victim.pid)["trim_would_return_bytes"]
-    assert again <= kernel.PAGE, f"after the trim {again} bytes are still predicted"
+    # khugepaged may have filled up again what was discarded of huge pages.
+    assert may_refill or again <= kernel.PAGE, f"after the trim {again} bytes are still predicted"
 
 
 def prediction_holds(heap, glibc, environment=None):
@@ -35,7 +36,7 @@ def with_settings(name, **environment):
 
 def with_huge_pages(glibc):
     with Victim("huge-heap", glibc=glibc, **HUGE_TUNABLE) as victim:
-        check(victim)
+        check(victim, may_refill=True)
 
 
 tap.run(for_each_heap(prediction_holds) + for_each_setting(prediction_holds) + [
