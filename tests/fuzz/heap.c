@@ -199,7 +199,6 @@ static bool capture(struct fuzz_process *process, struct heap_survey *survey, bo
     int r;
 
     *ret_tally = (struct heap_tally){0};
-    view.zeros_known = true;
     heap = open_heap(&view, unchanged);
     if (!heap)
         return false;
