@@ -293,6 +293,8 @@ static void edit_page(struct fuzz_process *process, size_t index, uint8_t flags)
     index %= count_pages(process);
     for (size_t i = 0; i < process->extent_count; i++) {
         if (index < process->extents[i].pages) {
+            if (flags & PAGE_PRESENT) /* none is both */
+                flags &= (uint8_t)~PAGE_SWAPPED;
             change(process, &process->extents[i].flags[index], flags);
             return;
         }
