@@ -227,11 +227,27 @@ static bool overlaps(const struct cells *cells, struct range range)
     return false;
 }
 
+/* Room to grow ends where anything else begins: libc's data may lie right behind a piece that was
+ * mmapped. */
+static struct range clipped(const struct cells *cells, struct range space, remote_addr least)
+{
+    for (size_t i = 0; i < cells->count; i++)
+        if (cells->items[i].range.start >= least && cells->items[i].range.start < space.end)
+            space.end = cells->items[i].range.start;
+    return space;
+}
+
 int survey_add_cells(struct heap_survey *survey, const struct glibc *glibc)
 {
     const struct heap_regions *regions = &glibc->heap.regions;
     int r = 0;
 
+    for (uint32_t i = 0; r == 0 && i < glibc->heap.arenas.count; i++) {
+        struct range heads = heads_of(glibc, glibc->heap.arenas.items[i].address);
+
+        if (!overlaps(&survey->cells, heads))
+            r = cells_add(&survey->cells, heads, i);
+    }
     for (size_t i = 0; r == 0 && i < regions->count; i++) {
         struct range space;
 
@@ -240,14 +256,9 @@ int survey_add_cells(struct heap_survey *survey, const struct glibc *glibc)
         space = chunk_space(glibc, &regions->items[i]);
         if (i + 1 < regions->count && space.end > regions->items[i + 1].range.start)
             space.end = regions->items[i + 1].range.start;
+        space = clipped(&survey->cells, space, regions->items[i].range.end);
         if (!overlaps(&survey->cells, space))
             r = cells_add(&survey->cells, space, regions->items[i].arena);
-    }
-    for (uint32_t i = 0; r == 0 && i < glibc->heap.arenas.count; i++) {
-        struct range heads = heads_of(glibc, glibc->heap.arenas.items[i].address);
-
-        if (!overlaps(&survey->cells, heads))
-            r = cells_add(&survey->cells, heads, i);
     }
     return r;
 }
