@@ -24,6 +24,14 @@ static int read_arrivals(const struct procfs *procfs, pid_t pid, pid_t tid, uint
     return sscanf(text, "%*u %*u %" SCNu64, ret) == 1 ? 0 : -EBADMSG;
 }
 
+/* We have run, so our own count tells. */
+static bool counts(const struct procfs *procfs)
+{
+    uint64_t own = 0;
+
+    return read_arrivals(procfs, getpid(), getpid(), &own) == 0 && own > 0;
+}
+
 /* The letter behind the name, which may hold any character. */
 static int read_state(const struct procfs *procfs, pid_t pid, pid_t tid, char *ret)
 {
@@ -59,9 +67,11 @@ static int note_thread(const struct procfs *procfs, pid_t pid, pid_t tid, struct
     if (r)
         return why_set(why, OUTCOME_NOT_POSSIBLE, "how often thread %d ran cannot be read: %s",
                        (int)tid, strerror(-r));
-    if (arrivals == 0)
+    if (arrivals == 0 && !counts(procfs))
         return why_set(why, OUTCOME_NOT_POSSIBLE,
                        "this kernel does not count how often threads run");
+    if (arrivals == 0)
+        return why_set(why, OUTCOME_TORN, "thread %d has not run yet", (int)tid);
     if (state != 'S' && state != 'T')
         return why_set(why, OUTCOME_TORN, "thread %d is running", (int)tid);
     *ret = (struct still_thread){.tid = tid, .arrivals = arrivals};
