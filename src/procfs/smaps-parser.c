@@ -64,6 +64,8 @@ static void take_flags(struct smaps_entry *entry, struct text flags)
         entry->thp_advised |= text_is(flag, "hg");
         entry->thp_refused |= text_is(flag, "nh");
         entry->userfaultfd |= text_is(flag, "um") || text_is(flag, "uw") || text_is(flag, "ui");
+        entry->tagged |= text_is(flag, "mt");
+        entry->shadow_stack |= text_is(flag, "ss");
     }
 }
 

@@ -25,6 +25,7 @@ struct smaps_entry {
     uint64_t private_hugetlb_bytes;
     uint64_t hugetlb_bytes; /* private and shared; not in rss_bytes */
     bool locked, hugetlb, pfn_mapped, thp_advised, thp_refused, userfaultfd; /* VmFlags lo ht pf hg nh um/uw/ui */
+    bool tagged, shadow_stack; /* mt (arm64 memory tags), ss */
 };
 
 /*

@@ -17,7 +17,7 @@ from pathlib import Path
 
 RESIDUE = sys.argv[1]
 ROOT = Path(sys.argv[2])
-VERBS = ["why"]
+VERBS = ["why", "reclaim"]
 USAGE, NO_PROCESS, NOT_POSSIBLE = 64, 66, 69
 
 
@@ -87,6 +87,9 @@ def bad_process_ids_are_named():
         misuse("why", text, says=f"'{text}' is not a process id")
     misuse("why", "1", "2", says="'2' is one too many")
     misuse("1", "2", says="'2' is one too many")
+    misuse("reclaim", "x1", says="'x1' is not a process id")
+    misuse("reclaim", "1", "2", says="'2' is one too many")
+    misuse("reclaim", says="which process?")
 
 
 def bad_colors_are_named():
@@ -96,6 +99,33 @@ def bad_colors_are_named():
 def bad_thread_counts_are_named():
     result = run("why", "1", env={**os.environ, "RESIDUE_THREADS": "many"})
     assert result.returncode == USAGE and "RESIDUE_THREADS" in result.stderr, result
+
+
+def what_to_reclaim_is_asked_for_rightly():
+    for only in ("", "x", "zero-pages,", "zero-page", ",zero-pages"):
+        misuse("reclaim", f"--only={only}", "1", says="is no cure; --only takes")
+    for text in ("", "x", "-1s", "5 s", "0x5s", "1e30s", "infs"):
+        misuse("reclaim", f"--watch-for={text}", "1", says=f"--watch-for takes a time like 30s, not '{text}'")
+    for text in ("", "x", "-1", "5X", "M", "0x5", "1e30", "nan"):
+        misuse("reclaim", f"--min-bytes={text}", "1", says=f"--min-bytes takes a size like 100M, not '{text}'")
+    for text in ("", "0", "101", "x", "-5", "25%"):
+        misuse("reclaim", f"--split-from={text}", "1", says=f"--split-from takes a number from 1 to 100, not '{text}'")
+    misuse("reclaim", "--color=red", "1", says="--color takes auto, always or never, not 'red'")
+
+
+def a_process_without_anything_to_reclaim():
+    """Or without the right to: nothing is changed, and that is said."""
+    with live_process() as pid:
+        result = run("reclaim", "--dry-run", pid)
+        if result.returncode in (NOT_POSSIBLE, 77):
+            assert result.stderr.count("\n") == 1 and result.stdout == "", result
+            return
+        assert result.returncode == 0 and "nothing was changed" in result.stdout, result
+        quiet = run("reclaim", "--dry-run", "-q", pid)
+        told = json.loads(run("reclaim", "--dry-run", "--json", "--only=zero-pages", pid).stdout)
+    assert re.fullmatch(r"RSS [^\n]+\.\n", quiet.stdout), quiet
+    assert told["format"] == "residue.reclaim/1" and told["dry_run"] and told["after"] == [], told
+    assert [cure["name"] for cure in told["cures"]] == ["zero-pages"], told
 
 
 def all_and_cgroup_exclude_others():
@@ -136,7 +166,7 @@ def all_processes_are_told_without_a_stop():
 
 def a_vanished_process_is_66():
     pid = ended_pid()
-    for arguments in (["why", pid], [pid], [pid, "--json"], ["why", "--no-stop", pid]):
+    for arguments in (["why", pid], [pid], [pid, "--json"], ["why", "--no-stop", pid], ["reclaim", pid]):
         result = run(*arguments)
         assert result.returncode == NO_PROCESS, result
         assert result.stderr.count("\n") == 1 and pid in result.stderr, result.stderr
@@ -335,6 +365,13 @@ def man_pages_name_every_json_key():
     assert len(keys) > 60 and not missing, f"of {len(keys)} keys the man page lacks {missing}"
 
 
+def the_man_page_of_reclaim_names_every_json_key():
+    keys = promised_keys("test-reclaim.c")
+    page = (ROOT / "man/residue-reclaim.1.scd").read_text(encoding="utf-8")
+    missing = [key for key in sorted(keys) if f"*{key}*" not in page and f"_{key}_" not in page]
+    assert len(keys) > 15 and not missing, f"of {len(keys)} keys the man page lacks {missing}"
+
+
 TESTS = [
     help_goes_to_standard_output,
     help_lists_every_verb,
@@ -345,6 +382,8 @@ TESTS = [
     bad_process_ids_are_named,
     bad_colors_are_named,
     bad_thread_counts_are_named,
+    what_to_reclaim_is_asked_for_rightly,
+    a_process_without_anything_to_reclaim,
     all_and_cgroup_exclude_others,
     what_is_no_cgroup_is_said,
     all_processes_are_told_without_a_stop,
@@ -362,6 +401,7 @@ TESTS = [
     a_report_that_is_cut_short_is_no_success,
     man_pages_name_every_option,
     man_pages_name_every_json_key,
+    the_man_page_of_reclaim_names_every_json_key,
 ]
 
 

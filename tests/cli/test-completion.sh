@@ -32,7 +32,7 @@ long_options() {
     "$residue" "$@" --help | grep -oE '^ .*--[a-z][a-z-]*=?' | grep -oE -e '--[a-z-]+=?' | sort -u | paste -sd ' '
 }
 
-echo 1..15
+echo 1..19
 check "bash parses it" "" "$(bash -n "$script" 2>&1)"
 . "$script"
 check "it is registered" "complete -F _residue residue" "$(complete -p residue)"
@@ -48,5 +48,9 @@ check "files to compare with" "$2/meson.build" "$(complete_words why --compare "
 check "a report before the process" "$(long_options why)" "$(complete_words why --compare old.json --)"
 check "directories of cgroups, as one word" "--cgroup=/sys/fs/cgroup" "$(complete_words why --cgroup=/sys/fs/cgr)"
 check "directories of cgroups, as bash breaks words" "/sys/fs/cgroup" "$(complete_words why --cgroup = /sys/fs/cgr)"
+check "a verb by its beginning" "reclaim" "$(complete_words rec)"
+check "options of reclaim are the program's" "$(long_options reclaim)" "$(complete_words reclaim --)"
+check "reclaim takes a process" "$$" "$(complete_words reclaim "$$" | tr ' ' '\n' | grep -x "$$")"
+check "cures, as bash breaks words" "zero-pages" "$(complete_words reclaim --only = z)"
 check "another's options are not offered" "" "$(complete_words nonsense --)"
 exit $((failures > 0))

@@ -94,8 +94,9 @@ class Victim:
 
     patience = PATIENCE   # seconds that it has to build its heap, or to answer
 
-    def __init__(self, heap, *arguments, glibc="system", **environment):
+    def __init__(self, heap, *arguments, glibc="system", group=None, **environment):
         self.heap, self.glibc = heap, glibc
+        self.group = group   # the cgroup that it runs in
         self.arguments = arguments or ARGUMENTS.get(heap, [])
         self.environment = clean_environment(**environment)
         self.process = None
@@ -104,7 +105,8 @@ class Victim:
         self.remarks = []
 
     def __enter__(self):
-        self.process = start([program(self.glibc), self.heap, *self.arguments], stdin=subprocess.PIPE,
+        command = [program(self.glibc), self.heap, *self.arguments]
+        self.process = start(self.group.command(*command) if self.group else command, stdin=subprocess.PIPE,
                              stdout=subprocess.PIPE, bufsize=0, env=self.environment)
         line = read_line(self.process, self.patience)
         while not line.startswith("READY"):

@@ -323,5 +323,6 @@ const struct factory factories[] = {
     {"lazy", build_lazy},
     {"one-size", build_one_size},
     {"torn", build_torn},
+    {"inflated", build_inflated},
     {NULL, NULL},
 };

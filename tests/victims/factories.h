@@ -53,3 +53,7 @@ void build_ended(const char *argument);
 void build_lazy(const char *argument);
 void build_one_size(const char *argument);
 void build_torn(const char *argument);
+
+/* inflated.c */
+void build_inflated(const char *argument);
+const void *inflated_find_wrong(void);

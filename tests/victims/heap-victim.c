@@ -66,12 +66,12 @@ static int command_check(const char *argument)
 {
     bool was_going = busy_stop();
     const struct block *wrong = books_find_wrong();
-    const void *filled = fill_find_wrong();
+    const void *filled = fill_find_wrong(), *inflated = inflated_find_wrong();
 
     if (wrong)
         fail("WRONG %p, %zu bytes", (void *)wrong->address, wrong->requested);
-    if (filled)
-        fail("WRONG %p", filled);
+    if (filled || inflated)
+        fail("WRONG %p", filled ? filled : inflated);
     if (was_going)
         busy_go(go_rate);
     say("OK");
