@@ -1,0 +1,70 @@
+/* What it takes to borrow a thread, by machine architecture: arch/. */
+#pragma once
+
+#include <sys/user.h>
+
+#include "base/error.h"
+#include "base/range.h"
+#include "mem/memory.h"
+
+/* Instructions that the process has mapped, which are executed as they stand. */
+struct arch_code {
+    remote_addr call;      /* makes a system call, and returns */
+    remote_addr after_call; /* where the program counter is after it: what a seccomp filter sees */
+    remote_addr sigreturn; /* makes the system call rt_sigreturn; libc's restorer */
+    remote_addr after_sigreturn;
+};
+
+enum {
+    ARCH_CODE_OVERLAP = 16, /* more than the longest of these has, for looking in blocks */
+    ARCH_RED_ZONE = 128,    /* below the stack pointer, and in use (System V psABI 3.2.2) */
+};
+
+/* Looks for what `code` does not have yet in `length` bytes from `address`. True when it has both. */
+bool arch_find_code(struct arch_code *code, remote_addr address, const uint8_t *bytes, size_t length);
+
+/* How a thread is to be left. */
+struct arch_home {
+    struct user_regs_struct registers; /* what the tracer gives back: the kernel begins an interrupted call again */
+    struct user_regs_struct folded;    /* the same for rt_sigreturn, which makes no call begin again: it has begun */
+    bool restarts;                     /* they differ: a handled signal in between makes a difference, see inject.h */
+    uint64_t mask;                     /* of blocked signals */
+    uint8_t *state;                    /* vector registers and the like, in the form that rt_sigreturn takes */
+    size_t state_size;
+};
+
+/*
+ * From a stopped thread's registers. 0; OUTCOME_NOT_POSSIBLE: it cannot be borrowed; `why` then is a clause
+ * with the thread as its subject ("sleeps in ...").
+ */
+int arch_find_home(const struct user_regs_struct *registers, struct arch_home *ret, struct why *why) must_check;
+
+/*
+ * `state` of `length` bytes, as NT_X86_XSTATE gives it: makes it what rt_sigreturn takes. Its new length, at most
+ * `length` + 64, for which there must be room; 0: it cannot be.
+ */
+size_t arch_prepare_state(uint8_t *state, size_t length);
+
+/* A system call to be made, or a place for it in the chain. */
+struct arch_call {
+    long number;
+    uint64_t arguments[6];
+};
+
+/* Bytes that a chain of `count` calls takes, its state and data included; to be written below `top`. */
+struct arch_layout {
+    remote_addr start, end;  /* [start, end) */
+    remote_addr state, data; /* 64-byte aligned */
+    remote_addr frames;
+};
+
+/* `top`: the lowest byte in use. False when the address space does not hold it. */
+bool arch_lay_out(remote_addr top, size_t state_size, size_t data_size, size_t count, struct arch_layout *ret);
+
+/* Writes the frames for layout->frames into `image`, which stands for layout->start. */
+void arch_build(uint8_t *image, const struct arch_layout *layout, const struct arch_code *code,
+                const struct arch_home *home, const struct arch_call *calls, size_t count);
+
+/* The registers by which a thread enters the chain. */
+struct user_regs_struct arch_entry(const struct arch_layout *layout, const struct arch_code *code,
+                                   const struct arch_home *home);
