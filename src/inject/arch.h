@@ -16,7 +16,7 @@ struct arch_code {
 };
 
 enum {
-    ARCH_CODE_OVERLAP = 16, /* more than the longest of these has, for looking in blocks */
+    ARCH_SIGRETURN = 15,    /* the number of rt_sigreturn */
     ARCH_RED_ZONE = 128,    /* below the stack pointer, and in use (System V psABI 3.2.2) */
 };
 
@@ -27,7 +27,9 @@ bool arch_find_code(struct arch_code *code, remote_addr address, const uint8_t *
 struct arch_home {
     struct user_regs_struct registers; /* what the tracer gives back: the kernel begins an interrupted call again */
     struct user_regs_struct folded;    /* the same for rt_sigreturn, which makes no call begin again: it has begun */
-    bool restarts;                     /* they differ: a handled signal in between makes a difference, see inject.h */
+    remote_addr pc;                    /* where it was when it was stopped */
+    bool in_call;                      /* in a system call, or right behind one */
+    bool restarts;                     /* a call begins again, for which a handled signal in between makes a difference; see inject.h */
     uint64_t mask;                     /* of blocked signals */
     uint8_t *state;                    /* vector registers and the like, in the form that rt_sigreturn takes */
     size_t state_size;
@@ -64,6 +66,20 @@ bool arch_lay_out(remote_addr top, size_t state_size, size_t data_size, size_t c
 /* Writes the frames for layout->frames into `image`, which stands for layout->start. */
 void arch_build(uint8_t *image, const struct arch_layout *layout, const struct arch_code *code,
                 const struct arch_home *home, const struct arch_call *calls, size_t count);
+
+/* rt_sigreturn, with the arguments that a thread with these registers makes it. */
+struct arch_call arch_sigreturn(const struct user_regs_struct *registers);
+
+/* At a system-call stop: the number of the call, and at its end what it returned. */
+static inline long arch_number(const struct user_regs_struct *registers)
+{
+    return (long)registers->orig_rax;
+}
+
+static inline int64_t arch_result(const struct user_regs_struct *registers)
+{
+    return (int64_t)registers->rax;
+}
 
 /* The registers by which a thread enters the chain. */
 struct user_regs_struct arch_entry(const struct arch_layout *layout, const struct arch_code *code,

@@ -9,11 +9,14 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+#include "inject/filters.h"
 #include "inject/internal.h"
+#include "inject/thread-status.h"
+#include "inject/usable.h"
 #include "inject/wire.h"
 #include "target/stacks.h"
 
-enum { STATE_MOST = 64 * 1024, STATE_ROOM = 64, ROOM_LEAST = 16 * 1024 };
+enum { STATE_MOST = 64 * 1024, STATE_ROOM = 64, ROOM_LEAST = 16 * 1024, ALTERNATIVES_MOST = 16 };
 
 /* Vector registers, as rt_sigreturn takes them, and the mask of blocked signals. */
 static int read_state(struct injection *injection, struct why *why)
@@ -71,9 +74,11 @@ static int find_room(struct injection *injection, const struct maps *maps,
 }
 
 static int consider(struct injection *injection, const struct maps *maps,
-                    const struct thread_stacks *stacks, struct why *why)
+                    const struct thread_stacks *stacks, struct thread_status *ret_status,
+                    struct why *why)
 {
     struct target_thread *thread = injection->thread;
+    pid_t pid = injection->target->pid;
     int r;
 
     if (!thread->stopped || thread->signal || !is_in_our_stop(thread->tid))
@@ -83,27 +88,82 @@ static int consider(struct injection *injection, const struct maps *maps,
     r = arch_find_home(&thread->registers, &injection->home, why);
     if (r == 0)
         r = find_room(injection, maps, stacks, why);
+    if (r == 0)
+        r = thread_status_read(injection->target->procfs, pid, thread->tid, ret_status, why);
+    if (r == 0)
+        r = thread_is_usable(injection, ret_status, why);
+    if (r == 0)
+        r = filters_read(injection->target->procfs, pid, thread->tid, &injection->filters, why);
     return r ? r : read_state(injection, why);
+}
+
+static void forget(struct injection *injection)
+{
+    free(injection->home.state);
+    filters_free(injection->filters);
+    injection->home = (struct arch_home){0};
+    injection->filters = NULL;
+}
+
+/* No signal can make a difference to it: see inject.h, if residue dies. */
+static bool is_best(const struct injection *injection, const struct thread_status *status)
+{
+    return !injection->home.restarts || (status->caught & ~status->blocked) == 0;
+}
+
+/* The best of those that can be borrowed; after the first one not many more are looked at. 0;
+ * positive: none. */
+static int choose_among(struct injection *injection, const struct maps *maps,
+                        const struct thread_stacks *stacks, struct why *why)
+{
+    struct target *target = injection->target;
+    struct injection found = {0};
+    size_t looks = 0;
+    int r = OUTCOME_NOT_POSSIBLE;
+
+    why_set(why, 0, "none is stopped");
+    for (size_t i = 0; i < target->thread_count && looks < ALTERNATIVES_MOST; i++) {
+        struct thread_status status;
+
+        injection->thread = &target->threads[i];
+        r = consider(injection, maps, stacks, &status, found.thread ? NULL : why);
+        if (r < 0)
+            break;
+        if (r == 0 && (!found.thread || is_best(injection, &status))) {
+            forget(&found);
+            found = *injection;
+            injection->home.state = NULL;
+            injection->filters = NULL;
+            if (is_best(&found, &status))
+                break;
+        }
+        looks += found.thread != NULL;
+        forget(injection);
+    }
+    if (r < 0 || !found.thread) {
+        forget(injection);
+        forget(&found);
+        return r;
+    }
+    *injection = found;
+    return 0;
 }
 
 int choose_thread(struct injection *injection, const struct maps *maps, struct why *why)
 {
     struct target *target = injection->target;
     struct thread_stacks stacks = {0};
-    int r = thread_stacks_find(target, maps, &stacks, why);
+    int r = process_is_usable(target->procfs, target->pid, target->status.comm, why);
 
-    for (size_t i = 0; i < target->thread_count && r >= 0; i++) {
-        injection->thread = &target->threads[i];
-        free(injection->home.state);
-        injection->home = (struct arch_home){0};
-        r = consider(injection, maps, &stacks, why);
-        if (r == 0)
-            break;
-    }
+    if (r == 0)
+        r = thread_stacks_find(target, maps, &stacks, why);
+    if (r)
+        return r;
+    r = choose_among(injection, maps, &stacks, why);
     free(stacks.items);
-    if (r > 0)
-        return why_prefix(why, OUTCOME_NOT_POSSIBLE,
-                          "process %d (%s) has no thread that can be borrowed: thread %d",
-                          (int)target->pid, target->status.comm, (int)injection->thread->tid);
-    return r;
+    if (r <= 0)
+        return r;
+    return why_prefix(why, OUTCOME_NOT_POSSIBLE,
+                      "process %d (%s) has no thread that could make a call for us; thread %d",
+                      (int)target->pid, target->status.comm, (int)injection->thread->tid);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "inject/filters.h"
 #include "inject/internal.h"
 #include "inject/wire.h"
 
@@ -50,6 +51,7 @@ void injection_close(struct injection *injection)
     if (!injection)
         return;
     free(injection->home.state);
+    filters_free(injection->filters);
     free(injection);
 }
 
@@ -121,10 +123,37 @@ static void build(struct run *run, const void *data, size_t length)
     arch_build(run->image, &run->layout, &injection->code, &injection->home, calls, run->count);
 }
 
+/* Each call as the filters will see it, those that lead from one to the next included: they come
+ * with the arguments that the one before left. */
+static int ask_filters(const struct run *run)
+{
+    const struct injection *injection = run->injection;
+    const struct user_regs_struct entry =
+        arch_entry(&run->layout, &injection->code, &injection->home);
+    struct arch_call sigreturn = arch_sigreturn(&entry);
+    int r = filters_allow(injection->filters, &sigreturn, injection->code.after_call, run->why);
+
+    for (size_t i = 0; i < run->count && r == 0; i++) {
+        struct arch_call call = {.number = run->calls[i].number};
+
+        memcpy(call.arguments, run->calls[i].arguments, sizeof call.arguments);
+        r = filters_allow(injection->filters, &call, injection->code.after_call, run->why);
+        memcpy(sigreturn.arguments, call.arguments, sizeof call.arguments);
+        if (r == 0)
+            r = filters_allow(injection->filters, &sigreturn, injection->code.after_sigreturn,
+                              run->why);
+    }
+    return r > 0
+               ? why_prefix(run->why, r, "process %d (%s): thread %d", (int)injection->target->pid,
+                            injection->target->status.comm, (int)injection->thread->tid)
+               : r;
+}
+
 static int prepare(struct run *run, const void *data, size_t length)
 {
     const struct injection *injection = run->injection;
     const struct target *target = injection->target;
+    int r;
 
     if (!target->stopped || injection->lost)
         return why_set(run->why, -EINVAL, "process %d is no longer held as it was",
@@ -139,6 +168,9 @@ static int prepare(struct run *run, const void *data, size_t length)
             run->why, OUTCOME_NOT_POSSIBLE,
             "the stack of thread %d of process %d (%s) has too little room for what a call takes",
             (int)injection->thread->tid, (int)target->pid, target->status.comm);
+    r = ask_filters(run);
+    if (r)
+        return r;
     run->image = calloc(1, (size_t)(run->layout.end - run->layout.start));
     if (!run->image)
         return why_set(run->why, -ENOMEM, "no memory for a chain of calls");
@@ -148,10 +180,7 @@ static int prepare(struct run *run, const void *data, size_t length)
 
 static int run_on_tracer(void *context)
 {
-    struct run *run = context;
-    int r = run_chain(run);
-
-    return r;
+    return run_chain(context);
 }
 
 static void run_free(struct run *run)

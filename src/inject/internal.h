@@ -4,7 +4,8 @@
 #include "inject/arch.h"
 #include "inject/inject.h"
 
-struct filters; /* inject/filters.h */
+struct filters;       /* inject/filters.h */
+struct thread_status; /* inject/thread-status.h */
 
 struct injection {
     struct target *target;         /* borrowed */

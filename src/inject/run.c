@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
@@ -154,8 +153,8 @@ static int pass_call(const struct run *run, size_t *stops, long number, int64_t 
 
     if (r == 0)
         r = wire_get_registers(tid_of(run), &registers);
-    if (r == 0 && (long)registers.orig_rax != number)
-        r = broken(run, "it makes system call", (long)registers.orig_rax);
+    if (r == 0 && arch_number(&registers) != number)
+        r = broken(run, "it makes system call", arch_number(&registers));
     if (r)
         return r;
     ++*stops;
@@ -163,7 +162,7 @@ static int pass_call(const struct run *run, size_t *stops, long number, int64_t 
     if (r == 0)
         r = wire_get_registers(tid_of(run), &registers);
     ++*stops;
-    *ret_result = (int64_t)registers.rax;
+    *ret_result = arch_result(&registers);
     return r;
 }
 
@@ -171,13 +170,13 @@ static int pass_all(const struct run *run)
 {
     size_t stops = 0;
     int64_t ignored;
-    int r = pass_call(run, &stops, SYS_rt_sigreturn, &ignored);
+    int r = pass_call(run, &stops, ARCH_SIGRETURN, &ignored);
 
     for (size_t i = 0; i < run->count && r == 0; i++) {
         r = pass_call(run, &stops, run->calls[i].number, &run->calls[i].result);
         run->calls[i].made = r == 0;
         if (r == 0)
-            r = pass_call(run, &stops, SYS_rt_sigreturn, &ignored);
+            r = pass_call(run, &stops, ARCH_SIGRETURN, &ignored);
     }
     return r;
 }

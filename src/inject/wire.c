@@ -32,10 +32,20 @@ unsigned long wire_count(void)
     return count;
 }
 
+long wire_ask(int request, pid_t tid, const void *address, const void *data)
+{
+    long r;
+
+    count_one();
+    r = ptrace(request, tid, address, data);
+    return r < 0 ? -errno : r;
+}
+
 int wire_ptrace(int request, pid_t tid, const void *address, const void *data)
 {
-    count_one();
-    return ptrace(request, tid, address, data) < 0 ? -errno : 0;
+    long r = wire_ask(request, tid, address, data);
+
+    return r < 0 ? (int)r : 0;
 }
 
 int wire_get_registers(pid_t tid, struct user_regs_struct *ret)

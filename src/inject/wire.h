@@ -17,6 +17,9 @@
 /* As ptrace(2): on the tracing thread only. 0, or negative errno. */
 int wire_ptrace(int request, pid_t tid, const void *address, const void *data) must_check;
 
+/* The same for requests that return a number: it, or negative errno. */
+long wire_ask(int request, pid_t tid, const void *address, const void *data) must_check;
+
 int wire_get_registers(pid_t tid, struct user_regs_struct *ret) must_check;
 
 /* All of them, or none, also when this program is killed meanwhile. */

@@ -141,3 +141,10 @@ struct user_regs_struct arch_entry(const struct arch_layout *layout, const struc
     registers.orig_rax = ~0ULL;
     return registers;
 }
+
+struct arch_call arch_sigreturn(const struct user_regs_struct *registers)
+{
+    return (struct arch_call){.number = SYS_rt_sigreturn,
+                              .arguments = {registers->rdi, registers->rsi, registers->rdx,
+                                            registers->r10, registers->r8, registers->r9}};
+}

@@ -46,7 +46,7 @@ static bool may_call_again(const struct user_regs_struct *registers)
 static int find_restart(const struct user_regs_struct *registers, struct arch_home *home,
                         struct why *why)
 {
-    if ((long long)registers->orig_rax < 0)
+    if (!home->in_call)
         return 0;
     switch (-(long long)registers->rax) {
     case ERESTART_RESTARTBLOCK:
@@ -74,7 +74,10 @@ static int find_restart(const struct user_regs_struct *registers, struct arch_ho
 
 int arch_find_home(const struct user_regs_struct *registers, struct arch_home *ret, struct why *why)
 {
-    struct arch_home home = {.registers = *registers, .folded = *registers};
+    struct arch_home home = {.registers = *registers,
+                             .folded = *registers,
+                             .pc = registers->rip,
+                             .in_call = (long long)registers->orig_rax >= 0};
     int r;
 
     if (registers->cs != CODE_64_BIT)
