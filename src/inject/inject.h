@@ -17,12 +17,12 @@
  *   several, another thread may take that memory into use before the chain's call ends: such calls need what holds the
  *   others off whether we live or not.
  *
- * Before the first frame is taken a signal may be delivered. If we live, the thread gets its registers back first
- * and the caller -EAGAIN; nothing was called then. If we are dead, the handler runs first, then the chain. What is
- * not exact then, and only then: a wait that this signal should have ended with EINTR (or a wait that a signal should
- * have ended that came during the chain) begins again, as if the signal had come right before the call. Programs in
- * which that matters block the signal and use ppoll, pselect or sigsuspend, and these take it (they look at pending
- * signals when they begin). Threads for which it cannot happen are chosen first.
+ * Signals that come meanwhile wait until the thread has its registers back, an interrupted system call's included, so
+ * that they end the wait they have to end. If we die, the chain gives the mask back, and they are taken then. What is
+ * not exact then, and only then: a wait that such a signal should have ended with EINTR begins again after the handler,
+ * as if the signal had come right before the call. Programs in which that matters block the signal and use ppoll,
+ * pselect or sigsuspend, and these take it (they look at pending signals when they begin). Threads for which it cannot
+ * happen are chosen first.
  *
  * Which threads are usable. Those that run on a stack we know (target/stacks.h) with room, no signal under way, 64-bit,
  * outside of restartable sequences, without syscall user dispatch and shadow stacks, whose seccomp filters allow
@@ -74,8 +74,8 @@ remote_addr injection_data_at(const struct injection *injection, size_t count, s
 /*
  * Makes the calls, in order, in one go: INJECTION_CALLS_MOST at most. `data` (NULL with 0) is copied to the target
  * before, and back from it afterwards. 0: all were made, whatever they returned. -EAGAIN: a signal came first, none was
- * made, try again after the next stop. OUTCOME_NOT_POSSIBLE: refused, none was made (a seccomp filter, no room on the
- * stack). Another error: `made` tells which were made; -ETIMEDOUT: the thread does not run, and what was not made yet
+ * made, try again after the next stop (rare). OUTCOME_NOT_POSSIBLE: refused, none was made (a seccomp filter, no room on
+ * the stack). Another error: `made` tells which were made; -ETIMEDOUT: the thread does not run, and what was not made yet
  * will be when it does.
  */
 int injection_call(struct injection *injection, struct remote_call *calls, size_t count, void *data, size_t length,

@@ -71,6 +71,11 @@ static int wait_for_stop(const struct run *run, uint64_t patience, int *ret_stat
     }
 }
 
+static int set_mask(const struct run *run, uint64_t mask)
+{
+    return wire_ptrace(PTRACE_SETSIGMASK, tid_of(run), (void *)sizeof mask, &mask);
+}
+
 static int give_registers_back(const struct run *run)
 {
     int r = wire_set_registers(tid_of(run), &run->injection->home.registers);
@@ -82,12 +87,25 @@ static int give_registers_back(const struct run *run)
     return 0;
 }
 
+/* Before the first frame was taken. The mask comes first: with these registers only the chain would
+ * restore it. */
+static int turn_back(const struct run *run)
+{
+    int r = set_mask(run, run->injection->home.mask);
+
+    if (r) {
+        run->injection->lost = true;
+        return refused(run, "its signal mask cannot be given back, the chain will do it", r);
+    }
+    return give_registers_back(run);
+}
+
 /* A signal came before the first frame was taken. It stays where it is, and the thread is as it
  * was. */
 static int give_way(const struct run *run, int signal)
 {
     struct injection *injection = run->injection;
-    int r = give_registers_back(run);
+    int r = turn_back(run);
 
     if (r)
         return r;
@@ -108,7 +126,7 @@ static int give_up(const struct run *run, size_t stops)
     if (r == 0)
         r = wait_for_stop(run, LAST_PATIENCE_NS, &status);
     if (r == 0 && stops == 0)
-        r = give_registers_back(run);
+        r = turn_back(run);
     if (r == -ESRCH)
         return r;
     return why_set(run->why, -ETIMEDOUT, "thread %d of process %d (%s) does not run: %s",
@@ -222,20 +240,35 @@ static int come_home(const struct run *run)
     return give_registers_back(run);
 }
 
-int run_chain(struct run *run)
+/*
+ * Once its registers are those of the chain, the thread's signals may be blocked from here: if we
+ * die, the chain restores the mask. (Before, it would be left without signals for ever.) So what
+ * comes during the stop waits until the thread has its registers back, and ends the calls it has to
+ * end.
+ */
+static int enter_chain(const struct run *run)
 {
-    struct injection *injection = run->injection;
+    const struct injection *injection = run->injection;
     struct user_regs_struct entry = arch_entry(&run->layout, &injection->code, &injection->home);
-    size_t length = (size_t)(run->layout.end - run->layout.start);
-    int r = wire_write(injection->target, run->layout.start, run->image, length);
+    int r =
+        wire_ptrace(PTRACE_SETOPTIONS, tid_of(run), NULL, (void *)(uintptr_t)PTRACE_O_TRACESYSGOOD);
 
-    if (r)
-        return refused(run, "its stack cannot be written to", r);
-    r = wire_ptrace(PTRACE_SETOPTIONS, tid_of(run), NULL, (void *)(uintptr_t)PTRACE_O_TRACESYSGOOD);
     if (r == 0)
         r = wire_set_registers(tid_of(run), &entry);
     if (r)
         return r == -ESRCH ? gone(run) : refused(run, "its registers cannot be set", r);
-    r = pass_all(run);
+    return set_mask(run, ~UINT64_C(0)) == -ESRCH ? gone(run) : 0;
+}
+
+int run_chain(struct run *run)
+{
+    size_t length = (size_t)(run->layout.end - run->layout.start);
+    int r = wire_write(run->injection->target, run->layout.start, run->image, length);
+
+    if (r)
+        return refused(run, "its stack cannot be written to", r);
+    r = enter_chain(run);
+    if (r == 0)
+        r = pass_all(run);
     return r ? r : come_home(run);
 }
