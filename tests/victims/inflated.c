@@ -22,6 +22,10 @@
 #include "factories.h"
 #include "say.h"
 
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1 /* Linux 5.11; older headers */
+#endif
+
 enum { PAGE = 4096, HUGE = 2 * 1024 * 1024, HUGE_PAGES = 16, STACK_BYTES = 64 * 1024 };
 
 static unsigned char *region;
