@@ -13,13 +13,20 @@ enum {
     OPTION_WATCH_FOR,
     OPTION_MIN_BYTES,
     OPTION_SPLIT_FROM,
+    OPTION_MAX_PAUSE,
 };
 
 enum { SPLIT_FROM = 25 }; /* percent */
+#define MAX_PAUSE_NS (5 * NS_PER_MS)
 
 static const struct argp_option options[] = {
     {"dry-run", OPTION_DRY_RUN, NULL, 0, "predict, and change nothing", 0},
-    {"only", OPTION_ONLY, "CURES", 0, "these cures, with commas between them: zero-pages", 0},
+    {"only", OPTION_ONLY, "CURES", 0,
+     "these cures, with commas between them: zero-pages, free-pages", 0},
+    {"max-pause", OPTION_MAX_PAUSE, "TIME", 0,
+     "stop the process for no longer than this at a time (5ms), where that is enough to list what "
+     "is free",
+     0},
     {"watch-for", OPTION_WATCH_FOR, "TIME", 0,
      "look at the process for so long afterwards (30s): its resident set and page faults", 0},
     {"min-bytes", OPTION_MIN_BYTES, "SIZE", 0, "do nothing if less (100M) would come back", 0},
@@ -48,7 +55,8 @@ static void parse_only(const char *text, struct argp_state *state, unsigned *ret
         size_t length = strcspn(text, ",");
 
         if (cure_find(text, length, ret))
-            usage_error(state, "'%.*s' is no cure; --only takes zero-pages", (int)length, text);
+            usage_error(state, "'%.*s' is no cure; --only takes zero-pages and free-pages",
+                        (int)length, text);
         if (!text[length])
             return;
         text += length + 1;
@@ -81,6 +89,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case OPTION_WATCH_FOR:
         if (parse_duration(arg, &c->options.watch_ns))
             usage_error(state, "--watch-for takes a time like 30s, not '%s'", arg);
+        return 0;
+    case OPTION_MAX_PAUSE:
+        if (parse_duration(arg, &c->options.limits.pause_ns) || !c->options.limits.pause_ns)
+            usage_error(state, "--max-pause takes a time like 5ms, not '%s'", arg);
         return 0;
     case OPTION_MIN_BYTES:
         if (parse_bytes(arg, &c->options.least_bytes))
@@ -122,6 +134,7 @@ static const struct argp parser = {
 void reclaim_parse(int argc, char **argv, struct reclaim_command *ret)
 {
     *ret = (struct reclaim_command){
-        .options = {.cures = (1u << CURES) - 1, .limits.split_percent = SPLIT_FROM}};
+        .options = {.cures = (1u << CURES) - 1,
+                    .limits = {.split_percent = SPLIT_FROM, .pause_ns = MAX_PAUSE_NS}}};
     argp_parse(&parser, argc, argv, 0, NULL, ret);
 }

@@ -25,7 +25,7 @@ struct cure_outcome {
     uint64_t returned_rss_bytes;     /* by page states, of exactly the pages that were to go */
     bool charge_known;
     int64_t returned_charge_bytes;   /* what the cgroup's charge fell by meanwhile: of all its processes; < 0: it rose */
-    uint64_t huge_pages_split;
+    uint64_t huge_pages_split;       /* of those that there were before */
     struct cure_skips {
         struct cure_skip *items; /* one a reason */
         size_t count, capacity;
@@ -34,6 +34,7 @@ struct cure_outcome {
 
 /* How cures are to go about it. */
 struct cure_limits {
+    uint64_t pause_ns;               /* the longest stop, where that suffices to prove anything */
     unsigned split_percent;          /* a huge page is split only if at least so much of it goes */
     const atomic_bool *interrupted;  /* set: finish the step and report; may be NULL */
     struct progress progress;

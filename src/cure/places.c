@@ -60,8 +60,10 @@ static int take_entry(void *context, const struct smaps_entry *entry)
     size_t i = index_above(places, entry->range.start);
 
     if (i < places->count && places->items[i].range.start == entry->range.start &&
-        places->items[i].range.end == entry->range.end)
+        places->items[i].range.end == entry->range.end) {
         places->items[i].obstacle = obstacle_of(entry);
+        places->items[i].no_huge_pages = entry->thp_refused;
+    }
     return 0;
 }
 

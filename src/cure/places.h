@@ -10,6 +10,7 @@
 
 struct cure_place {
     struct range range;
+    bool no_huge_pages;   /* MADV_NOHUGEPAGE */
     const char *obstacle; /* static: why nothing of it may go, as "locked in memory (mlock)"; NULL: it may */
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "cure/free-pages.h"
 #include "cure/sharers.h"
 #include "cure/zero-pages.h"
 #include "procfs/rss.h"
@@ -14,16 +15,20 @@ struct course {
     const struct procfs *procfs;
     const struct reclaim_options *options;
     struct reclamation *out;
-    struct target target;
+    struct look look;           /* its target is what everything is done to */
+    struct explanation scratch; /* of `look`, for nobody */
     struct cure_places places;
     struct why obstacle; /* to all of them; "": none */
     enum rss_source rss_source;
+    enum cure which[CURES]; /* out->cures[i] is of which[i] */
     struct zero_pages zero_pages;
+    struct free_pages free_pages;
 };
 
 const char *cure_name(enum cure cure)
 {
-    static const char *const names[CURES] = {[CURE_ZERO_PAGES] = "zero-pages"};
+    static const char *const names[CURES] = {
+        [CURE_ZERO_PAGES] = "zero-pages", [CURE_FREE_PAGES] = "free-pages"};
 
     return names[cure];
 }
@@ -65,14 +70,14 @@ bool reclamation_fell_short(const struct reclamation *reclamation)
 
 static void read_charge(struct course *course, struct cgroup_memory *ret)
 {
-    if (cgroup_memory_read(course->procfs, course->target.pid, ret, NULL) != 0)
+    if (cgroup_memory_read(course->procfs, course->look.pid, ret, NULL) != 0)
         *ret = (struct cgroup_memory){0};
 }
 
 static int read_rss(struct course *course, uint64_t *ret, struct why *why)
 {
     struct rss rss;
-    int r = rss_read(course->procfs, course->target.pid, course->rss_source, &rss, why);
+    int r = rss_read(course->procfs, course->look.pid, course->rss_source, &rss, why);
 
     if (r == 0)
         *ret = rss.rss_bytes;
@@ -93,14 +98,14 @@ static int choose_rss_source(struct course *course, struct why *why)
 static int find_obstacle(struct course *course, struct why *why)
 {
     struct process_status status;
-    int r = cure_find_sharer(course->procfs, course->target.pid, kernel_compare_memory,
+    int r = cure_find_sharer(course->procfs, course->look.pid, kernel_compare_memory,
                              &course->obstacle);
 
     if (r < 0)
         return why_set(why, r, "%s", course->obstacle.text);
     if (r)
         return 0;
-    r = status_read(course->procfs, course->target.pid, &status, why);
+    r = status_read(course->procfs, course->look.pid, &status, why);
     if (r == 0 && status.vm_pinned_bytes)
         why_set(&course->obstacle, 0,
                 "the kernel holds pages of it for devices or io_uring (VmPin), and does not tell "
@@ -110,7 +115,7 @@ static int find_obstacle(struct course *course, struct why *why)
 
 static int find_places(struct course *course, struct why *why)
 {
-    int r = cure_places_read(course->procfs, course->target.pid, &course->places, why);
+    int r = cure_places_read(course->procfs, course->look.pid, &course->places, why);
 
     if (r == 0)
         r = find_obstacle(course, why);
@@ -119,15 +124,40 @@ static int find_places(struct course *course, struct why *why)
     return r;
 }
 
+static int predict_one(struct course *course, size_t index, struct why *why)
+{
+    struct cure_outcome *outcome = &course->out->cures[index];
+
+    if (course->which[index] == CURE_ZERO_PAGES)
+        return zero_pages_predict(&course->look.target, &course->places, &course->options->limits,
+                                  &course->zero_pages, outcome, why);
+    return free_pages_predict(&course->look, &course->places, &course->options->limits,
+                              &course->free_pages, outcome, why);
+}
+
 static int predict(struct course *course, struct why *why)
 {
     struct reclamation *out = course->out;
     int r = 0;
 
-    if (course->options->cures & 1u << CURE_ZERO_PAGES)
-        r = zero_pages_predict(&course->target, &course->places, &course->options->limits,
-                               &course->zero_pages, &out->cures[out->cure_count++], why);
+    for (enum cure cure = 0; r == 0 && cure < CURES; cure++) {
+        if (!(course->options->cures & 1u << cure))
+            continue;
+        course->which[out->cure_count++] = cure;
+        r = predict_one(course, out->cure_count - 1, why);
+    }
     return r;
+}
+
+/* What is free and holds only zeros is gone when the zeros are: what is left for this one? */
+static int predict_again(struct course *course, size_t index, struct why *why)
+{
+    if (course->which[index] != CURE_FREE_PAGES || reclamation_returned(course->out) == 0)
+        return 0;
+    free_pages_forget(&course->free_pages);
+    cure_outcome_free(&course->out->cures[index]);
+    course->out->cures[index] = (struct cure_outcome){0};
+    return predict_one(course, index, why);
 }
 
 /* Where nothing can be done by any of the cures, the first one's reason is the whole answer. */
@@ -149,14 +179,25 @@ static int keep_error(struct cure_outcome *outcome, int error, const struct why 
     return error == -ESRCH || error == -ENOMEM ? error : 0;
 }
 
-static int apply_one(struct course *course, struct cure_outcome *outcome, struct why *why)
+static int apply_cure(struct course *course, size_t index, struct why *why)
 {
+    struct cure_outcome *outcome = &course->out->cures[index];
+
+    if (course->which[index] == CURE_ZERO_PAGES)
+        return zero_pages_apply(&course->look.target, &course->zero_pages, &course->options->limits,
+                                outcome, why);
+    return free_pages_apply(&course->look, &course->free_pages, &course->options->limits, outcome,
+                            why);
+}
+
+static int apply_one(struct course *course, size_t index, struct why *why)
+{
+    struct cure_outcome *outcome = &course->out->cures[index];
     struct cgroup_memory before, after;
     int r;
 
     read_charge(course, &before);
-    r = zero_pages_apply(&course->target, &course->zero_pages, &course->options->limits, outcome,
-                         why);
+    r = apply_cure(course, index, why);
     read_charge(course, &after);
     outcome->charge_known = before.charge_known && after.charge_known &&
                             strcmp(before.charge_path, after.charge_path) == 0;
@@ -170,9 +211,12 @@ static int apply(struct course *course, struct why *why)
     struct reclamation *out = course->out;
     int r = 0;
 
-    for (size_t i = 0; r == 0 && i < out->cure_count; i++)
-        if (out->cures[i].error == 0 && out->cures[i].predicted_rss_bytes)
-            r = apply_one(course, &out->cures[i], why);
+    for (size_t i = 0; r == 0 && i < out->cure_count; i++) {
+        r = predict_again(course, i, why);
+        if (r == 0 && out->cures[i].error == 0 && out->cures[i].predicted_rss_bytes &&
+            !cure_is_interrupted(&course->options->limits))
+            r = apply_one(course, i, why);
+    }
     return r;
 }
 
@@ -182,7 +226,7 @@ static bool refills(const struct course *course)
     struct thp_settings thp;
 
     return thp_settings_read(course->procfs, &thp) == 0 && thp.khugepaged_known &&
-           thp.max_ptes_none > 0 && course->target.status.thp_enabled != 0 &&
+           thp.max_ptes_none > 0 && course->look.target.status.thp_enabled != 0 &&
            (strcmp(thp.enabled, "always") == 0 || strcmp(thp.enabled, "madvise") == 0);
 }
 
@@ -191,7 +235,7 @@ static int begin(struct course *course, struct why *why)
     struct reclamation *out = course->out;
     int r = choose_rss_source(course, why);
 
-    memcpy(out->comm, course->target.status.comm, sizeof out->comm);
+    memcpy(out->comm, course->look.target.status.comm, sizeof out->comm);
     if (r == 0)
         r = find_places(course, why);
     if (r == 0)
@@ -252,15 +296,20 @@ int reclaim(const struct procfs *procfs, pid_t pid, const struct reclaim_options
 {
     struct reclamation out = {.pid = pid, .dry_run = options->dry_run};
     struct course course = {.procfs = procfs, .options = options, .out = &out};
-    int r = target_open(&course.target, procfs, pid, why);
+    int r;
 
+    course.look =
+        (struct look){.procfs = procfs, .pid = pid, .out = &course.scratch, .no_stacks = true};
+    r = target_open(&course.look.target, procfs, pid, why);
     if (r)
         return r;
     r = run(&course, told, context, why);
-    target_close(&course.target);
-    out.pauses = course.target.pauses;
+    look_close(&course.look);
+    explanation_free(&course.scratch);
+    out.pauses = course.look.target.pauses;
     free(course.places.items);
     free(course.zero_pages.items);
+    free_pages_forget(&course.free_pages);
     if (r)
         reclamation_free(&out);
     else

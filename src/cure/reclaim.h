@@ -10,6 +10,7 @@
 
 enum cure {
     CURE_ZERO_PAGES,
+    CURE_FREE_PAGES,
     CURES,
 };
 

@@ -7,9 +7,19 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1 */
+#endif
+
+static ssize_t advise(const struct target *target, const struct iovec *ranges, size_t count,
+                      int advice)
+{
+    return syscall(SYS_process_madvise, target->pidfd, ranges, count, advice, 0);
+}
+
 static ssize_t advise_cold(const struct target *target, const struct iovec *ranges, size_t count)
 {
-    return syscall(SYS_process_madvise, target->pidfd, ranges, count, MADV_COLD, 0);
+    return advise(target, ranges, count, MADV_COLD);
 }
 
 static int refused(const struct target *target, int error, struct why *why)
@@ -61,20 +71,36 @@ static int try_on(const struct procfs *procfs, char *huge)
     return !page_is_resident(flags[1]);
 }
 
+static int try_to_split(const struct procfs *procfs, char *huge)
+{
+    return madvise(huge, HUGE_BYTES, MADV_HUGEPAGE) == 0 ? try_on(procfs, huge) : -1;
+}
+
+/* 1: it makes a huge page of two small ones; 0: it does not. */
+static int try_to_collapse(const struct procfs *procfs, char *huge)
+{
+    uint8_t flags[2];
+
+    huge[0] = huge[PAGE_BYTES] = 1;
+    if (madvise(huge, HUGE_BYTES, MADV_COLLAPSE) < 0 || own_flags(procfs, huge, 2, flags))
+        return 0;
+    return flags[0] & PAGE_HUGE ? 1 : 0;
+}
+
 /* Nothing is known where no huge page can be had: then whoever splits will see. */
-static int try_on_ourselves(const struct procfs *procfs)
+static int try_on_ourselves(const struct procfs *procfs,
+                            int (*attempt)(const struct procfs *procfs, char *huge))
 {
     size_t size = 2 * HUGE_BYTES;
     char *area = mmap(NULL, size, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     char *huge;
-    int r = -1;
+    int r;
 
     if (area == MAP_FAILED)
         return -1;
     huge = (char *)align_up((uintptr_t)area, HUGE_BYTES);
-    if (madvise(huge, HUGE_BYTES, MADV_HUGEPAGE) == 0)
-        r = try_on(procfs, huge);
+    r = attempt(procfs, huge);
     munmap(area, size);
     return r;
 }
@@ -90,7 +116,7 @@ int split_check(const struct target *target, struct why *why)
                        "zeros: Linux 6.12 does");
     if (advise_cold(target, NULL, 0) < 0) /* of nothing: the rights are checked all the same */
         return refused(target, errno, why);
-    if (try_on_ourselves(target->procfs) == 0)
+    if (try_on_ourselves(target->procfs, try_to_split) == 0)
         return why_set(
             why, OUTCOME_NOT_POSSIBLE,
             "this kernel splits huge pages and keeps their zeros: Linux 6.12 drops them");
@@ -144,4 +170,18 @@ int split_pages(const struct target *target, const struct huge_page *pages, size
     for (size_t i = 0; r == 0 && i < count; i++)
         r = split_one(target, &pages[i], why);
     return r;
+}
+
+bool can_make_huge_pages(const struct procfs *procfs)
+{
+    return try_on_ourselves(procfs, try_to_collapse) == 1;
+}
+
+int collapse_page(const struct target *target, remote_addr address, struct why *why)
+{
+    struct iovec range = {(void *)(uintptr_t)address, HUGE_BYTES}; /* in the target */
+
+    if (advise(target, &range, 1, MADV_COLLAPSE) < 0 && is_final(errno))
+        return refused(target, errno, why);
+    return 0;
 }

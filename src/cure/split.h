@@ -24,6 +24,18 @@ struct huge_page {
  */
 int split_check(const struct target *target, struct why *why) must_check;
 
+/*
+ * Whether this kernel makes huge pages where it is asked to: tried on ourselves. So that it can be a surprise only that it does
+ * not make a certain one (no free memory in one piece).
+ */
+bool can_make_huge_pages(const struct procfs *procfs);
+
+/*
+ * Has the kernel make a huge page of the block at `address` (MADV_COLLAPSE, Linux 6.1; allowed on other processes since
+ * then), if it is none yet. It checks that nothing is pinned. 0, whether it could or not; -EPERM, -ESRCH.
+ */
+int collapse_page(const struct target *target, remote_addr address, struct why *why) must_check;
+
 enum { SPLIT_BATCH = 4 }; /* pages a call: it holds mmap_lock for all of them, some 0.5 ms each */
 
 /*

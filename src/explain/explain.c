@@ -24,7 +24,7 @@ void explanation_free(struct explanation *explanation)
     *explanation = (struct explanation){0};
 }
 
-static void look_close(struct look *look)
+void look_close(struct look *look)
 {
     target_close(&look->target);
     look_forget_survey(look);

@@ -103,8 +103,9 @@ static int read_threads(struct look *look, struct why *why)
 {
     int r = look_take_registers(look);
 
-    if (r == 0)
-        r = thread_stacks_find(&look->target, &look->maps, &look->stacks, why);
+    if (r || look->no_stacks)
+        return r;
+    r = thread_stacks_find(&look->target, &look->maps, &look->stacks, why);
     return r ? r : take_ended(look);
 }
 

@@ -34,12 +34,16 @@ struct look {
     /* moving.c: what was surveyed while the process ran, and captured in a stop. */
     bool surveyed, captured;        /* page states are those of `frozen` from then on */
     bool lists_later;
+    bool no_stacks;                 /* nobody asks for the threads' stacks */
     struct page_image pages_before, pages_now;
     struct frozen_memory frozen;
     const struct allocator *surveyor;
     struct heap_survey *survey;     /* NULL: there is no heap to decode */
     struct rss captured_rss;
 };
+
+/* explain.c: releases all of it; the target runs again. */
+void look_close(struct look *look);
 
 /* look.c */
 

@@ -12,6 +12,7 @@
 #include "elf/image.h"
 #include "elf/unwind.h"
 #include "heap/census.h"
+#include "heap/hints.h"
 #include "mem/memory.h"
 #include "mem/window.h"
 #include "procfs/maps.h"
@@ -199,6 +200,42 @@ struct span_sink_ops {
     void (*discard)(struct span_sink *child);
 };
 
+/* A free chunk that holds a whole page behind its header, or a top. */
+struct free_chunk {
+    remote_addr address;
+    uint64_t bytes;
+    uint32_t arena;
+    uint8_t state;     /* SPAN_BIN or SPAN_TOP */
+};
+
+/*
+ * What must be left of a free chunk: its header and list pointers (sizeof(struct malloc_chunk)); of a top, what systrim leaves
+ * (MINSIZE and a byte).
+ */
+static inline uint64_t heap_free_chunk_keeps(enum span_state state)
+{
+    return state == SPAN_TOP ? 33 : 48;
+}
+
+/* The whole pages behind that: they hold nothing of anybody's. May be empty (end <= start). */
+static inline struct range heap_free_chunk_pages(const struct free_chunk *chunk)
+{
+    return (struct range){align_up(chunk->address + heap_free_chunk_keeps((enum span_state)chunk->state), PAGE_BYTES),
+                          align_down(chunk->address + chunk->bytes, PAGE_BYTES)};
+}
+
+/* Which are wanted. */
+struct free_query {
+    const struct range *within; /* those of which a part lies in one of these; NULL: all */
+    size_t within_count;
+    struct read_hints *hints;   /* loaded in this stop, or empty */
+};
+
+struct free_chunks {
+    struct free_chunk *items; /* ascending, not overlapping */
+    size_t count, capacity;
+};
+
 /* What a decoder noted of a running process' heap, to be completed in a stop. Its own, opaque. */
 struct heap_survey;
 
@@ -241,6 +278,13 @@ struct allocator {
     /* Bytes of free chunks that changed between the survey and the capture, or turned up in it. */
     uint64_t (*unsure_bytes)(const struct heap_survey *survey);
     void (*survey_free)(struct heap_survey *survey);
+    /*
+     * The free chunks that hold whole pages, as the allocator's own lists have them, for who is going to give these pages
+     * back: in a stop, with the heap opened in it and found settled. Arenas that are refused are left out. NULL for a decoder that
+     * cannot. OUTCOME_TORN: a list contradicts itself, and nothing is told. Release with free(ret->items).
+     */
+    int (*free_chunks)(const struct heap_view *view, struct heap *heap, const struct free_query *query,
+                       struct free_chunks *ret, struct why *why);
 };
 
 /* Every decoder, in the order in which they are tried. NULL-terminated. */

@@ -3,12 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/*
- * What must be left of a free chunk: its header and list pointers (sizeof(struct malloc_chunk)); of
- * a top, what systrim leaves (MINSIZE and a byte).
- */
-enum { FREE_CHUNK_KEEPS = 48, TOP_KEEPS = 33 };
-
 struct tally_sink {
     struct span_sink sink;    /* first */
     struct heap_tally *total; /* the root's; NULL in children */
@@ -120,7 +114,7 @@ static void add_free(struct tally_sink *sink, const struct page_window *window,
                      const struct heap_span *span)
 {
     struct range whole = {span->start, span->start + span->length}, pages = whole;
-    uint64_t keeps = span->state == SPAN_TOP ? TOP_KEEPS : FREE_CHUNK_KEEPS;
+    uint64_t keeps = heap_free_chunk_keeps(span->state);
     remote_addr keeps_end;
 
     /* A chunk may begin so close to a window's end that its links are in the next one. */

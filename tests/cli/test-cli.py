@@ -110,6 +110,8 @@ def what_to_reclaim_is_asked_for_rightly():
         misuse("reclaim", f"--min-bytes={text}", "1", says=f"--min-bytes takes a size like 100M, not '{text}'")
     for text in ("", "0", "101", "x", "-5", "25%"):
         misuse("reclaim", f"--split-from={text}", "1", says=f"--split-from takes a number from 1 to 100, not '{text}'")
+    for text in ("", "0", "x", "-1ms"):
+        misuse("reclaim", f"--max-pause={text}", "1", says=f"--max-pause takes a time like 5ms, not '{text}'")
     misuse("reclaim", "--color=red", "1", says="--color takes auto, always or never, not 'red'")
 
 

@@ -32,7 +32,7 @@ long_options() {
     "$residue" "$@" --help | grep -oE '^ .*--[a-z][a-z-]*=?' | grep -oE -e '--[a-z-]+=?' | sort -u | paste -sd ' '
 }
 
-echo 1..19
+echo 1..20
 check "bash parses it" "" "$(bash -n "$script" 2>&1)"
 . "$script"
 check "it is registered" "complete -F _residue residue" "$(complete -p residue)"
@@ -52,5 +52,6 @@ check "a verb by its beginning" "reclaim" "$(complete_words rec)"
 check "options of reclaim are the program's" "$(long_options reclaim)" "$(complete_words reclaim --)"
 check "reclaim takes a process" "$$" "$(complete_words reclaim "$$" | tr ' ' '\n' | grep -x "$$")"
 check "cures, as bash breaks words" "zero-pages" "$(complete_words reclaim --only = z)"
+check "cures, as one word" "--only=free-pages" "$(complete_words reclaim --only=f)"
 check "another's options are not offered" "" "$(complete_words nonsense --)"
 exit $((failures > 0))

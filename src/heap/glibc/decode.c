@@ -112,4 +112,5 @@ const struct allocator glibc_allocator = {
     .sweep = glibc_sweep,
     .unsure_bytes = glibc_unsure_bytes,
     .survey_free = glibc_survey_free,
+    .free_chunks = glibc_free_chunks,
 };

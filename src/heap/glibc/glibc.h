@@ -126,6 +126,10 @@ int glibc_sweep(const struct heap_view *view, struct heap *heap, const struct he
 uint64_t glibc_unsure_bytes(const struct heap_survey *survey);
 void glibc_survey_free(struct heap_survey *survey);
 
+/* free-chunks.c: see struct allocator. */
+int glibc_free_chunks(const struct heap_view *view, struct heap *heap, const struct free_query *query,
+                      struct free_chunks *ret, struct why *why) must_check;
+
 /* find.c: main arenas that have memory, by signature, into the instances. 0, OUTCOME_NOT_FOUND, negative errno. */
 int glibc_find_instances(const struct heap_view *view, struct glibc *glibc, struct why *why) must_check;
 

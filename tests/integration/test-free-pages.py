@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""residue reclaim of free pages: as much comes back as was predicted, the heap works on, and no byte is lost, even when
+residue is killed meanwhile.
+
+RESIDUE_ROUNDS: how many times it is killed at each victim, 25 unless it is set.
+"""
+import json
+import os
+import random
+import subprocess
+import time
+
+import cgroups
+import kernel
+import residue
+import tap
+from processes import end, start
+from victims import GLIBCS, Victim
+
+ROUNDS = int(os.environ.get("RESIDUE_ROUNDS", 25))
+SLACK = 64 * kernel.PAGE * (os.cpu_count() + 1)   # each CPU may keep so much of a charge at hand
+HEAPS = ["quiet", "threads-few-survivors", "tops", "mmap-threshold", "arena-multi-heap", "foreign-sbrk", "brk-blocked",
+         "memalign", "namespaces"]
+HEAPS_OF_OTHERS = ["quiet", "tops", "threads-few-survivors"]
+EDGE = "at the edge of its mapping"
+
+
+def needs_splitting():
+    if kernel.release() < (6, 12):
+        raise tap.Skip("huge pages drop their zeros when split only since Linux 6.12")
+
+
+def reclaim(pid, *arguments, codes=(0,), **options):
+    result = residue.run("reclaim", "--json", "--only=free-pages", *arguments, pid, **options)
+    if result.returncode == 69 and "MADV_COLLAPSE" in result.stderr:
+        raise tap.Skip("this kernel makes no huge pages when asked")
+    assert result.returncode in codes, f"exit code {result.returncode}: {result.stderr}{result.stdout}"
+    return json.loads(result.stdout)
+
+
+def cure(said):
+    return next(each for each in said["cures"] if each["name"] == "free-pages")
+
+
+def skipped(said, part=""):
+    return sum(skip["bytes"] for skip in cure(said)["skipped"] if part in skip["reason"])
+
+
+def as_predicted(heap, glibc):
+    """And what is left is what why still calls returnable."""
+    needs_splitting()
+    with Victim(heap, glibc=glibc) as victim:
+        returnable = residue.why(victim.pid)["ledger"]["heap.free.returnable"]
+        dry, before = reclaim(victim.pid, "--dry-run"), kernel.rss(victim.pid)
+        said = reclaim(victim.pid)
+        told, after = cure(said), kernel.rss(victim.pid)
+        tap.note(f"{returnable} returnable, {told['predicted_rss_bytes']} predicted, {told['returned_rss_bytes']} returned, "
+                 f"left {skipped(said)}; RSS {before} to {after}; longest pause {said['pauses']['longest_ns'] // 1000} us")
+        tap.equal("predicted and left", told["predicted_rss_bytes"] + skipped(said), returnable)
+        tap.equal("predicted dry", cure(dry)["predicted_rss_bytes"], told["predicted_rss_bytes"])
+        tap.equal("returned", told["returned_rss_bytes"], told["predicted_rss_bytes"])
+        tap.equal("left at edges", skipped(said, EDGE), skipped(said))
+        # Pages of blocks that were never written to hold only zeros, and go along.
+        assert before - after >= told["returned_rss_bytes"], (before, after, told)
+        tap.equal("rss_after_bytes", said["rss_after_bytes"], after)
+        victim.command("check")
+        tap.equal("returnable then", residue.why(victim.pid)["ledger"]["heap.free.returnable"], skipped(said))
+        tap.equal("predicted then", cure(reclaim(victim.pid))["predicted_rss_bytes"], 0)
+        victim.command("take", "5000", "3000")   # out of what was given back, as out of anything free
+        victim.command("take", "300", "100000")
+        victim.command("check")
+        victim.command("trim")
+        tap.equal("exit code", victim.quit(), 0)
+
+
+def rss_falls_exactly():
+    """Of a heap all of whose pages are written to."""
+    needs_splitting()
+    with Victim("fill", "70000:128") as victim:
+        before = kernel.rss(victim.pid)
+        said = reclaim(victim.pid)
+        assert cure(said)["returned_rss_bytes"] > 40 << 20, said
+        tap.equal("RSS fell by", before - kernel.rss(victim.pid), cure(said)["returned_rss_bytes"])
+        victim.command("check")
+
+
+def the_charge_falls():
+    needs_splitting()
+    with cgroups.group() as (_, group), Victim("tops", group=group) as victim:
+        before = group.charge()
+        said = reclaim(victim.pid)
+        fell, told = before - group.charge(), cure(said)
+        tap.note(f"the charge fell by {fell}, {told['returned_charge_bytes']} was told, {told['predicted_charge_bytes']} predicted")
+        for figure in fell, told["returned_charge_bytes"], told["predicted_charge_bytes"]:
+            assert abs(figure - told["predicted_rss_bytes"]) <= told["predicted_rss_bytes"] // 100 + SLACK, (fell, told)
+
+
+def what_a_fork_shares_is_left():
+    needs_splitting()
+    with Victim("fork-shared") as victim:
+        said, before = reclaim(victim.pid), [kernel.rss(pid) for pid in (victim.pid, *victim.forks)]
+        tap.equal("predicted", cure(said)["predicted_rss_bytes"], 0)
+        assert skipped(said, "a fork shares") > 0, said
+        tap.equal("RSS of all", [kernel.rss(pid) for pid in (victim.pid, *victim.forks)], before)
+        victim.command("check")
+
+
+def busy(kind, threads, glibc, rate="20000"):
+    """Predicted or not: it checks every block that it drops, and all of them in the end."""
+    needs_splitting()
+    returned, codes = 0, []
+    with Victim("fill", f"{kind}:64:{threads}" if threads else f"{kind}:64", glibc=glibc) as victim:
+        victim.command("go", rate)
+        for _ in range(6):
+            result = residue.run("reclaim", "--json", "--only=free-pages", victim.pid)
+            assert result.returncode in (0, 1, 69), result
+            codes.append(result.returncode)
+            if result.returncode != 69:
+                returned += cure(json.loads(result.stdout))["returned_rss_bytes"]
+        victim.command("check")
+        steps = int(victim.command("steps")[0])
+        tap.equal("exit code of the victim", victim.quit(), 0)
+    tap.note(f"{returned >> 20} MiB came back of a heap of 64 MiB while it took {steps} steps; exit codes {codes}")
+    assert returned > 0, codes
+
+
+def killed(heap, arguments, go, glibc="system"):
+    """At any moment: the process goes on, untraced, with every byte."""
+    needs_splitting()
+    chance = random.Random(1)
+    with Victim(heap, *arguments, glibc=glibc) as victim:
+        if go:
+            victim.command("go", "50000")
+        elif heap == "quiet":
+            victim.command("take", "100", "100000")
+        for number in range(ROUNDS):
+            child = start([residue.RESIDUE, "reclaim", "--only=free-pages", str(victim.pid)],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(chance.uniform(0.005, 0.4))
+            end(child)
+            tap.equal("tracer", kernel.status(victim.pid)["TracerPid"], 0)
+            assert kernel.state(victim.pid)[0] in "SRD", kernel.state(victim.pid)
+            if number % 5 == 0:
+                victim.command("check")
+                if not go:   # so that there is something to do
+                    victim.command("take", "40", "300000")
+                    victim.command("drop", "40")
+        victim.command("check")
+        tap.equal("exit code of the victim", victim.quit(), 0)
+
+
+TESTS = [(f"{heap}, glibc {glibc}", lambda heap=heap, glibc=glibc: as_predicted(heap, glibc))
+         for glibc in GLIBCS for heap in (HEAPS if glibc == "system" else HEAPS_OF_OTHERS)]
+TESTS += [(f"{heap}, glibc {glibc}", lambda heap=heap, glibc=glibc: as_predicted(heap, glibc))
+          for heap, glibc in (("quiet", "system static"), ("brk-blocked", "2.44 static-pie"))]
+TESTS += [
+    ("RSS falls by what was returned", rss_falls_exactly),
+    ("the charge falls as far", the_charge_falls),
+    ("what a fork shares is left", what_a_fork_shares_is_left),
+]
+TESTS += [(f"busy, {kind}, {threads} threads, glibc {glibc}",
+           lambda kind=kind, threads=threads, glibc=glibc: busy(kind, threads, glibc))
+          for kind, threads, glibc in (("mixed", 0, "system"), ("mixed", 3, "system"), ("20000", 3, "system"),
+                                       ("mixed", 3, "2.31"), ("mixed", 3, "2.43"), ("mixed", 0, "2.41"))]
+TESTS += [
+    ("killed at a busy process", lambda: killed("fill", ["mixed:64:3"], True)),
+    ("killed at a busy process of one thread", lambda: killed("fill", ["mixed:64"], True)),
+    ("killed at a quiet one", lambda: killed("quiet", [], False)),
+]
+tap.run(TESTS)
