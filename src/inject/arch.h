@@ -30,6 +30,7 @@ struct arch_home {
     remote_addr pc;                    /* where it was when it was stopped */
     bool in_call;                      /* in a system call, or right behind one */
     bool restarts;                     /* a call begins again, for which a handled signal in between makes a difference; see inject.h */
+    bool own_mask;                     /* the call that begins again has a signal mask of its own while it waits */
     uint64_t mask;                     /* of blocked signals */
     uint8_t *state;                    /* vector registers and the like, in the form that rt_sigreturn takes */
     size_t state_size;

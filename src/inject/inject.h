@@ -12,10 +12,11 @@
  * If residue dies. The kernel lets the thread go, and the chain goes on by itself to the end, which is the original
  * state. So after each instruction of ours the target lives. But:
  *
- *   THE OTHER THREADS ARE LET GO, TOO. What a chain does must be right while they run. Calls that destroy something on the
- *   strength of what was seen during the stop (MADV_DONTNEED on free memory) are right in a process with one thread. With
- *   several, another thread may take that memory into use before the chain's call ends: such calls need what holds the
- *   others off whether we live or not.
+ *   THE OTHER THREADS ARE LET GO, TOO. Calls that destroy something on the strength of what was seen during the stop
+ *   (MADV_DONTNEED on free memory) are right in a process with one thread. With several, another thread would take that
+ *   memory into use before the chain's call ends. So such calls need target->guarded (target/target.h): a process that
+ *   outlives us holds the target, ends the chain, and lets all go only then. injection_call cannot know which calls are
+ *   of that kind; set it always.
  *
  * Signals that come meanwhile wait until the thread has its registers back, an interrupted system call's included, so
  * that they end the wait they have to end. If we die, the chain gives the mask back, and they are taken then. What is

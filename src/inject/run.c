@@ -241,10 +241,16 @@ static int come_home(const struct run *run)
 }
 
 /*
- * Once its registers are those of the chain, the thread's signals may be blocked from here: if we
- * die, the chain restores the mask. (Before, it would be left without signals for ever.) So what
- * comes during the stop waits until the thread has its registers back, and ends the calls it has to
- * end.
+ * Signal masks are set at places only where it does no harm if we die right there.
+ *
+ * A wait with a mask of its own (ppoll, pselect, sigsuspend) has that mask until it ends: what it
+ * lets through would be taken before the chain, and then the wait begins again as if nothing had
+ * come. So the mask becomes that outside of the wait first; beginning again it sees what is
+ * pending.
+ *
+ * Once its registers are those of the chain, all of the thread's signals may be blocked: the chain
+ * restores the mask. (Before, it would be left without signals for ever.) What comes during the
+ * stop waits until the thread has its registers back, and ends the calls it has to end.
  */
 static int enter_chain(const struct run *run)
 {
@@ -253,6 +259,8 @@ static int enter_chain(const struct run *run)
     int r =
         wire_ptrace(PTRACE_SETOPTIONS, tid_of(run), NULL, (void *)(uintptr_t)PTRACE_O_TRACESYSGOOD);
 
+    if (r == 0)
+        r = set_mask(run, injection->home.mask);
     if (r == 0)
         r = wire_set_registers(tid_of(run), &entry);
     if (r)

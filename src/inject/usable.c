@@ -105,6 +105,27 @@ static int check_rseq(const struct injection *injection, struct why *why)
     return r || section == 0 ? r : check_section(injection, section, why);
 }
 
+/*
+ * What the mask is outside of such a call ptrace tells since 5.2 (fcfc2aa0185f, ptrace: take into
+ * account saved_sigmask). 5.3 has a request that can be asked for.
+ */
+static int check_mask(const struct injection *injection, struct why *why)
+{
+    char info[128];
+    long r;
+
+    if (!injection->home.own_mask)
+        return 0;
+    r = wire_ask(PTRACE_GET_SYSCALL_INFO, injection->thread->tid, (void *)sizeof info, info);
+    if (r == -ESRCH)
+        return (int)r;
+    return r > 0 ? 0
+                 : why_set(why, OUTCOME_NOT_POSSIBLE,
+                           "waits with a signal mask of its own, and this kernel does not tell "
+                           "what it is else "
+                           "(before 5.3)");
+}
+
 int thread_is_usable(const struct injection *injection, const struct thread_status *status,
                      struct why *why)
 {
@@ -114,5 +135,7 @@ int thread_is_usable(const struct injection *injection, const struct thread_stat
         return why_set(why, OUTCOME_NOT_POSSIBLE,
                        "has a shadow stack, which lets no call return where it did not come from");
     r = check_user_dispatch(injection, why);
+    if (r == 0)
+        r = check_mask(injection, why);
     return r ? r : check_rseq(injection, why);
 }

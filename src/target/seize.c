@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/vector.h"
 
 /* With a millisecond between passes, an execve has the time to get through. */
@@ -104,8 +105,12 @@ static int handle_refusal(struct stopping *stopping, pid_t tid)
 static int seize(struct stopping *stopping, pid_t tid)
 {
     struct target *target = stopping->target;
+    bool seized;
 
-    if (ptrace(PTRACE_SEIZE, tid, 0, 0) == 0) {
+    stopping->seizing_since_ns = clock_now_ns();
+    seized = ptrace(PTRACE_SEIZE, tid, 0, 0) == 0;
+    stopping->seizing_since_ns = 0;
+    if (seized) {
         stopping->again = true;
         return remember(target, tid, stopping->why);
     }

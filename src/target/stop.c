@@ -14,6 +14,7 @@
 
 #define STOP_LIMIT_NS   (200 * NS_PER_MS)
 #define FIRST_WAIT_NS   (20 * NS_PER_MS / 1000)
+#define SEIZE_LIMIT_NS  (500 * NS_PER_MS)
 #define FEWEST_LOOKS    50
 #define LONGEST_WAIT_NS NS_PER_MS
 
@@ -202,6 +203,30 @@ static void reap_exited(void *context)
     }
 }
 
+/*
+ * A tracing process of its own is the only one that could reap. So what is described above is ended
+ * by killing it, in that system call, where it holds nothing; the execve goes on, and the stop is
+ * tried again later.
+ */
+static void watch_seizing(void *context)
+{
+    const struct stopping *stopping = context;
+    uint64_t since = stopping->seizing_since_ns;
+
+    if (since && clock_now_ns() > since + SEIZE_LIMIT_NS)
+        tracer_kill(stopping->target->tracer);
+}
+
+static void meanwhile(void *context)
+{
+    const struct stopping *stopping = context;
+
+    if (tracer_is_guarded(stopping->target->tracer))
+        watch_seizing(context);
+    else
+        reap_exited(context);
+}
+
 static int stop_pass(struct stopping *stopping)
 {
     int r = stopping_seize_new(stopping);
@@ -256,10 +281,14 @@ int target_stop(struct target *target, struct why *why)
         return why_set(why, OUTCOME_NOT_POSSIBLE,
                        "process %d is this program: it cannot stop itself", (int)target->pid);
     target->stopped_at_ns = 0;
-    r = tracer_start(&target->tracer, why);
+    r = tracer_start(&target->tracer, target->guarded, why);
     if (r)
         return r;
-    r = tracer_call(target->tracer, stop_all, reap_exited, &stopping);
+    r = tracer_call(target->tracer, stop_all, meanwhile, &stopping);
+    if (r == -ESRCH && tracer_is_gone(target->tracer))
+        r = why_set(why, -ETIMEDOUT,
+                    "process %d (%s) could not be stopped, all were let go: try again later",
+                    (int)target->pid, target->status.comm);
     if (r == 0)
         r = check_same(target, why);
     if (r)

@@ -10,6 +10,7 @@ struct stopping {
     bool refused;      /* in this pass a thread could not be seized */
     unsigned refusals; /* passes so far with a refusal */
     unsigned looks;    /* at all threads, so far */
+    _Atomic uint64_t seizing_since_ns; /* in PTRACE_SEIZE; else 0 */
 };
 
 /*

@@ -46,6 +46,7 @@ struct target {
     struct why memory_reason;
     struct page_source pages;       /* open from target_open to target_close */
     bool has_pages;
+    bool guarded;                   /* to be set before target_stop: see there */
     struct tracer *tracer;          /* while stopped */
     struct target_thread *threads;  /* while stopped; ascending by tid */
     size_t thread_count, thread_capacity;
@@ -67,6 +68,10 @@ void target_close(struct target *target);
  * -EBUSY already traced (names the tracer); -ESRCH vanished; -ETIMEDOUT when a thread does not stop within 200 ms
  * (everything is let go again first; the sentence names the thread and its state); OUTCOME_NOT_POSSIBLE for other
  * reasons (the leader has exited, ...). -EALREADY when it is stopped already.
+ *
+ * With target->guarded a process of its own holds it, which shares our memory and outlives us: if we are killed it ends
+ * what target_on_tracer has it do, and lets the target go after that, some milliseconds later. For whoever changes a
+ * process. If that process is killed, all are let go at once, and what needs it returns -ESRCH.
  */
 int target_stop(struct target *target, struct why *why) must_check;
 

@@ -8,16 +8,26 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 
+enum { STACK_BYTES = 512 * 1024 };
+
+#define LOOK_FOR_OWNER_NS (2 * NS_PER_MS)
+
 struct tracer {
     pthread_t thread;
-    pid_t tid;
+    pid_t tid;            /* of what traces */
+    pid_t owner;          /* our process */
+    _Atomic bool guarded; /* `tid` is a process */
+    _Atomic bool ended;   /* it was asked to end */
+    _Atomic bool gone;    /* it was killed */
     sem_t asked, answered;
     int (*function)(void *context); /* NULL: end */
     void *context;
@@ -43,7 +53,36 @@ static void hurry(void)
         setpriority(PRIO_PROCESS, 0, -20);
 }
 
-static void *trace(void *context)
+/* Within `ns`. */
+static bool is_posted(sem_t *semaphore, uint64_t ns)
+{
+    struct timespec until;
+    int r;
+
+    clock_gettime(CLOCK_REALTIME, &until); /* sem_clockwait came with glibc 2.30 only */
+    until.tv_nsec += (long)ns;
+    until.tv_sec += until.tv_nsec / (long)NS_PER_S;
+    until.tv_nsec %= (long)NS_PER_S;
+    do {
+        r = sem_timedwait(semaphore, &until);
+    } while (r < 0 && errno == EINTR);
+    return r == 0;
+}
+
+/* False when whoever asks is dead. */
+static bool wait_to_be_asked(struct tracer *tracer)
+{
+    if (!tracer->guarded) {
+        wait_for(&tracer->asked);
+        return true;
+    }
+    while (!is_posted(&tracer->asked, LOOK_FOR_OWNER_NS))
+        if (getppid() != tracer->owner)
+            return false;
+    return true;
+}
+
+static int serve(void *context)
 {
     struct tracer *tracer = context;
 
@@ -52,13 +91,77 @@ static void *trace(void *context)
     prctl(PR_SET_TIMERSLACK,
           1UL); /* waits for stops are some 20 us; the default slack alone is 50 */
     hurry();
-    for (;;) {
-        wait_for(&tracer->asked);
-        if (!tracer->function)
-            return NULL;
+    while (wait_to_be_asked(tracer)) {
+        if (!tracer->function) {
+            tracer->ended = true;
+            return 0;
+        }
         tracer->result = tracer->function(tracer->context);
         sem_post(&tracer->answered);
     }
+    return 0;
+}
+
+static int serve_apart(void *context)
+{
+    setsid(); /* who kills our group does not mean it, nor does a terminal */
+    return serve(context);
+}
+
+/*
+ * A process as posix_spawn makes it before execve: it uses this thread's thread-local storage,
+ * which waits in the kernel until it has ended (CLONE_VFORK). It is no thread of ours, so that a
+ * SIGKILL to us is none to it; memory lasts as long as it does. False when there can be none.
+ */
+static bool trace_apart(struct tracer *tracer)
+{
+    void *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    pid_t pid;
+
+    if (stack == MAP_FAILED)
+        return false;
+    tracer->owner = getpid();
+    tracer->guarded = true;
+    pid = clone(serve_apart, (char *)stack + STACK_BYTES,
+                CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_FS, tracer);
+    if (pid > 0)
+        waitpid(pid, NULL, __WALL);
+    munmap(stack, STACK_BYTES);
+    tracer->guarded = pid > 0;
+    return pid > 0;
+}
+
+static void *trace(void *context)
+{
+    struct tracer *tracer = context;
+
+    if (!tracer->guarded || !trace_apart(tracer)) {
+        serve(tracer);
+        return NULL;
+    }
+    if (!tracer->ended) {
+        tracer->result = -ESRCH;
+        tracer->gone = true;
+        sem_post(&tracer->answered);
+    }
+    return NULL;
+}
+
+bool tracer_is_guarded(const struct tracer *tracer)
+{
+    return tracer->guarded;
+}
+
+bool tracer_is_gone(const struct tracer *tracer)
+{
+    return tracer->gone;
+}
+
+void tracer_kill(struct tracer *tracer)
+{
+    if (tracer->guarded && !tracer->gone)
+        kill(tracer->tid, SIGKILL);
 }
 
 /* Signals go to the caller's threads as before, and interrupt nothing here. */
@@ -74,13 +177,14 @@ static int start_without_signals(struct tracer *tracer)
     return -r;
 }
 
-int tracer_start(struct tracer **ret, struct why *why)
+int tracer_start(struct tracer **ret, bool guarded, struct why *why)
 {
     struct tracer *tracer = calloc(1, sizeof *tracer);
     int r;
 
     if (!tracer)
         return why_set(why, -ENOMEM, "no memory for the tracing thread");
+    tracer->guarded = guarded;
     sem_init(&tracer->asked, 0, 0);
     sem_init(&tracer->answered, 0, 0);
     r = start_without_signals(tracer);
@@ -92,32 +196,18 @@ int tracer_start(struct tracer **ret, struct why *why)
     return 0;
 }
 
-/* False when it takes long. */
-static bool is_answered(sem_t *answered)
-{
-    struct timespec until;
-    int r;
-
-    clock_gettime(CLOCK_REALTIME, &until); /* sem_clockwait came with glibc 2.30 only */
-    until.tv_nsec += (long)(20 * NS_PER_MS);
-    until.tv_sec += until.tv_nsec / (long)NS_PER_S;
-    until.tv_nsec %= (long)NS_PER_S;
-    do {
-        r = sem_timedwait(answered, &until);
-    } while (r < 0 && errno == EINTR);
-    return r == 0;
-}
-
 int tracer_call(struct tracer *tracer, int (*function)(void *), void (*meanwhile)(void *),
                 void *context)
 {
+    if (tracer->gone)
+        return -ESRCH;
     tracer->function = function;
     tracer->context = context;
     sem_post(&tracer->asked);
     if (!meanwhile)
         wait_for(&tracer->answered);
     else
-        while (!is_answered(&tracer->answered))
+        while (!is_posted(&tracer->answered, 20 * NS_PER_MS))
             meanwhile(context);
     return tracer->result;
 }
@@ -140,7 +230,8 @@ void tracer_end(struct tracer *tracer)
     tracer->function = NULL;
     sem_post(&tracer->asked);
     pthread_join(tracer->thread, NULL);
-    wait_until_gone(tracer->tid);
+    if (!tracer->guarded) /* a process has been waited for */
+        wait_until_gone(tracer->tid);
     sem_destroy(&tracer->asked);
     sem_destroy(&tracer->answered);
     free(tracer);

@@ -1,12 +1,16 @@
 /*
  * Has a process make system calls that change nothing in the end, and checks what they return.
  *
- * usage: inject-calls PID [ROUNDS]
+ * usage: inject-calls PID [ROUNDS] [alone|guarded] [FILE]
+ *
+ * guarded: held by a process that outlives this one. FILE: of a chaos-victim with buffers, of which
+ * those that are not in use are discarded instead.
  *
  * Prints "rounds made refused put-off requests", and the last refusal. Ends with 1 when a call did
  * not return what it has to. See src/inject/wire.h for how to have it killed.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include "../victims/chaos/chaos.h"
 #include "base/clock.h"
 #include "inject/inject.h"
 #include "inject/wire.h"
@@ -67,6 +72,34 @@ static int make_calls(struct injection *injection)
     return r ? r : map_and_unmap(injection);
 }
 
+static struct shared *buffers; /* of the victim; or NULL */
+
+static int discard_unused(struct injection *injection)
+{
+    struct remote_call calls[INJECTION_CALLS_MOST];
+    size_t count = 0;
+
+    for (unsigned i = 0; i < BUFFERS && count < INJECTION_CALLS_MOST; i++)
+        if (!buffers->used[i])
+            calls[count++] =
+                (struct remote_call){.number = SYS_madvise,
+                                     .arguments = {buffers->buffers + (uint64_t)i * BUFFER_BYTES,
+                                                   BUFFER_BYTES, MADV_DONTNEED}};
+    return count ? injection_call(injection, calls, count, NULL, 0, &why) : 0;
+}
+
+static void map_buffers(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    void *map = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof *buffers, PROT_READ, MAP_SHARED, fd, 0);
+
+    if (map == MAP_FAILED) {
+        perror(path);
+        exit(66);
+    }
+    buffers = map;
+}
+
 static int round_on(struct target *target)
 {
     struct injection *injection = NULL;
@@ -79,7 +112,7 @@ static int round_on(struct target *target)
     if (r == 0)
         r = injection_open(&injection, target, &maps, &why);
     if (r == 0)
-        r = make_calls(injection);
+        r = buffers ? discard_unused(injection) : make_calls(injection);
     injection_close(injection);
     maps_free(&maps);
     target_resume(target);
@@ -99,6 +132,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", why.text);
         return 66;
     }
+    target.guarded = argc > 3 && strcmp(argv[3], "guarded") == 0;
+    if (argc > 4)
+        map_buffers(argv[4]);
     for (unsigned long i = 0; i < rounds; i++) {
         r = round_on(&target);
         made += r == 0;

@@ -10,6 +10,13 @@
 
 #include "inject/arch.h"
 
+#ifndef SYS_futex_wait
+#define SYS_futex_wait 455
+#endif
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
+
 enum {
     ERESTARTSYS = 512, /* include/linux/errno.h */
     ERESTARTNOINTR = 513,
@@ -19,10 +26,6 @@ enum {
     CODE_64_BIT = 0x33, /* __USER_CS */
     TRAP_FLAG = 1 << 8,
 };
-
-#ifndef SYS_futex_wait
-#define SYS_futex_wait 455
-#endif
 
 /*
  * Whether restarting means the same as calling again: poll without a limit (do_restart_poll), and
@@ -37,6 +40,21 @@ static bool may_call_again(const struct user_regs_struct *registers)
     case SYS_futex:
         return ((int)registers->rsi & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET;
     case SYS_futex_wait:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool has_own_mask(const struct user_regs_struct *registers)
+{
+    switch (registers->orig_rax) {
+    case SYS_rt_sigsuspend:
+    case SYS_pselect6:
+    case SYS_ppoll:
+    case SYS_epoll_pwait:
+    case SYS_epoll_pwait2:
+    case SYS_io_pgetevents:
         return true;
     default:
         return false;
@@ -67,6 +85,7 @@ static int find_restart(const struct user_regs_struct *registers, struct arch_ho
     default:
         return 0;
     }
+    home->own_mask = has_own_mask(registers);
     home->folded.rax = registers->orig_rax;
     home->folded.rip -= SYSCALL_BYTES;
     return 0;

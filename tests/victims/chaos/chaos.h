@@ -9,11 +9,16 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+enum { BUFFERS = 16, BUFFER_BYTES = 64 * 4096 };
+
 struct shared {
     atomic_uint ready, leave;
     atomic_ulong progress;      /* rounds; must go on */
     atomic_ulong interrupted;   /* calls that returned EINTR and may, as after SIGSTOP and SIGCONT */
     char failure[200];          /* what was wrong, and then it ends with 1 */
+    /* Of the role "buffers": what is not used holds nothing that matters. */
+    atomic_ulong buffers;       /* the address of the first */
+    atomic_uint used[BUFFERS];
 };
 
 extern struct shared *shared;

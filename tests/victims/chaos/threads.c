@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -122,10 +123,49 @@ static void alone_round(void)
     step(&own);
 }
 
+static void use(unsigned number, unsigned char pattern)
+{
+    unsigned char *buffer = (unsigned char *)shared->buffers + (size_t)number * BUFFER_BYTES;
+
+    for (size_t i = 0; i < BUFFER_BYTES; i += 512)
+        buffer[i] = pattern;
+    for (size_t i = 0; i < BUFFER_BYTES; i += 512)
+        check(buffer[i] == pattern);
+}
+
+/* Buffers that nobody uses may be discarded while this process is held: only then is it certain
+ * that nobody will. */
+static void *use_buffers(void *context)
+{
+    struct worker *worker = context;
+
+    for (;; worker->steps++) {
+        unsigned number_of = (unsigned)(number(worker) % BUFFERS), none = 0;
+
+        if (atomic_compare_exchange_strong(&shared->used[number_of], &none, 1)) {
+            use(number_of, (unsigned char)(number(worker) | 1));
+            shared->used[number_of] = 0;
+        }
+    }
+    return NULL;
+}
+
+static void begin_buffers(void)
+{
+    shared->buffers =
+        (unsigned long)mmap(NULL, (size_t)BUFFERS * BUFFER_BYTES, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    check((void *)shared->buffers != MAP_FAILED);
+    for (int i = 0; i < WORKERS; i++) {
+        pthread_t thread;
+
+        workers[i].state = (uint64_t)i + 1;
+        check(pthread_create(&thread, NULL, use_buffers, &workers[i]) == 0);
+    }
+}
+
 const struct role thread_roles[] = {
-    {"allocate", alone_round, NULL},
-    {"workers", workers_round, begin_workers},
-    {"spawn", spawn_round, NULL},
-    {"fork", fork_round, begin_workers},
-    {NULL, NULL, NULL},
+    {"buffers", workers_round, begin_buffers}, {"allocate", alone_round, NULL},
+    {"workers", workers_round, begin_workers}, {"spawn", spawn_round, NULL},
+    {"fork", fork_round, begin_workers},       {NULL, NULL, NULL},
 };
