@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 
 #include "base/clock.h"
+#include "cure/points.h"
 
 enum { BATCH_MOST = 16, BATCH_FIRST = 2, PERCENT_AIMED_AT = 70 };
 
@@ -24,7 +25,9 @@ struct batch {
     struct look *look;
     struct step steps[BATCH_MOST];
     size_t count;
-    struct free_chunks chunks; /* of the stop */
+    struct free_chunks chunks;     /* of the stop */
+    struct range next[BATCH_MOST]; /* the blocks of the next one, or more */
+    size_t next_count;
     struct read_hints *hints;
     uint64_t proof_ns; /* what stopping and listing took, the last time */
     struct why *why;
@@ -167,6 +170,7 @@ static int write_zeros(const struct batch *batch, struct step *step)
     }
     for (size_t i = 0; i < count; i++)
         local[i] = (struct iovec){(void *)(uintptr_t)zeros, remote[i].iov_len};
+    cure_point();
     written = count ? process_vm_writev(batch->look->pid, local, count, remote, count, 0) : 0;
     if (written < 0)
         return -errno;
@@ -202,8 +206,11 @@ static int prove(struct batch *batch, struct step *step)
 static int zero_in_stop(struct batch *batch)
 {
     struct range within[BATCH_MOST];
-    struct free_query query = {
-        .within = within, .within_count = batch->count, .hints = batch->hints};
+    struct free_query query = {.within = within,
+                               .within_count = batch->count,
+                               .next = batch->next,
+                               .next_count = batch->next_count,
+                               .hints = batch->hints};
     int r;
 
     for (size_t i = 0; i < batch->count; i++)
@@ -211,6 +218,7 @@ static int zero_in_stop(struct batch *batch)
     r = heap_stop(batch->look, &query, &batch->chunks, batch->why);
     if (r)
         return r;
+    cure_point();
     batch->proof_ns = clock_now_ns() - batch->look->target.stopped_at_ns;
     for (size_t i = 0; r == 0 && i < batch->count; i++)
         r = prove(batch, &batch->steps[i]);
@@ -220,6 +228,7 @@ static int zero_in_stop(struct batch *batch)
             why_set(batch->why, r, "writing to process %d: %s", (int)batch->look->pid,
                     strerror(-r));
     }
+    cure_point();
     heap_resume(batch->look);
     free(batch->chunks.items);
     batch->chunks = (struct free_chunks){0};
@@ -296,18 +305,30 @@ static size_t next_size(size_t now, uint64_t pause_ns, uint64_t proof_ns,
 {
     uint64_t aim = limits->pause_ns / 100 * PERCENT_AIMED_AT, each, size;
 
-    if (proof_ns >= aim)
+    if (proof_ns >= limits->pause_ns)
         return BATCH_MOST;
+    if (proof_ns >= aim)
+        return 1;
     each = pause_ns > proof_ns ? (pause_ns - proof_ns) / now + 1 : 1;
     size = (aim - proof_ns) / each;
     return size < 1 ? 1 : size > BATCH_MOST ? BATCH_MOST : size;
 }
 
-static void fill_batch(struct batch *batch, const struct free_block *blocks, size_t count)
+static struct range range_of(const struct free_block *block)
 {
-    batch->count = count;
-    for (size_t i = 0; i < count; i++)
+    return (struct range){block->address, block->address + HUGE_BYTES};
+}
+
+/* The first `size` of `left` blocks, and those behind them. */
+static void fill_batch(struct batch *batch, const struct free_block *blocks, size_t left,
+                       size_t size)
+{
+    batch->count = left < size ? left : size;
+    for (size_t i = 0; i < batch->count; i++)
         batch->steps[i] = (struct step){.address = blocks[i].address, .predicted = blocks[i].pages};
+    batch->next_count = 0;
+    for (size_t i = batch->count; i < left && batch->next_count < BATCH_MOST; i++)
+        batch->next[batch->next_count++] = range_of(&blocks[i]);
 }
 
 int free_pages_apply(struct look *look, struct free_pages *pages, const struct cure_limits *limits,
@@ -321,7 +342,7 @@ int free_pages_apply(struct look *look, struct free_pages *pages, const struct c
     for (size_t i = 0; r == 0 && i < total && !outcome->interrupted; i += batch.count) {
         uint64_t before = look->target.pauses.total_ns;
 
-        fill_batch(&batch, pages->plan.items + i, total - i < size ? total - i : size);
+        fill_batch(&batch, pages->plan.items + i, total - i, size);
         r = run_batch(&batch, outcome);
         size = next_size(size, look->target.pauses.total_ns - before, batch.proof_ns, limits);
         progress_tell(&limits->progress, "giving free memory back", (i + batch.count) * HUGE_BYTES,

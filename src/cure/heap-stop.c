@@ -73,7 +73,7 @@ static int list(struct look *look, const struct free_query *query, struct free_c
     if (r == 0 && !look->heap->allocator->free_chunks)
         return why_set(why, OUTCOME_NOT_POSSIBLE, "the lists of this allocator cannot be followed");
     if (r == 0)
-        r = read_hints_load(query->hints, view.memory, why);
+        r = read_hints_load(query->hints, view.memory);
     return r ? r : look->heap->allocator->free_chunks(&view, look->heap, query, ret, why);
 }
 

@@ -7,6 +7,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "cure/points.h"
+
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25 /* Linux 6.1 */
 #endif
@@ -14,6 +16,7 @@
 static ssize_t advise(const struct target *target, const struct iovec *ranges, size_t count,
                       int advice)
 {
+    cure_point();
     return syscall(SYS_process_madvise, target->pidfd, ranges, count, advice, 0);
 }
 

@@ -228,6 +228,8 @@ static inline struct range heap_free_chunk_pages(const struct free_chunk *chunk)
 struct free_query {
     const struct range *within; /* those of which a part lies in one of these; NULL: all */
     size_t within_count;
+    const struct range *next;   /* what the next query will be about, for its hints; may be NULL */
+    size_t next_count;
     struct read_hints *hints;   /* loaded in this stop, or empty */
 };
 

@@ -1,6 +1,7 @@
 #include "heap/hints.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +9,7 @@
 #include "base/vector.h"
 #include "mem/window.h"
 
-enum { HINT_BYTES = HINT_WORDS * 8, PIECES = 1024 };
+enum { HINT_BYTES = HINT_WORDS * 8, PIECES = 1024, ONE_THREAD_MOST = 1024 };
 
 void read_hints_free(struct read_hints *hints)
 {
@@ -53,6 +54,10 @@ static int make_room(struct read_hints *hints)
     hints->words = malloc((hints->count + 1) * sizeof *hints->words);
     if (!hints->words)
         return -ENOMEM;
+    for (size_t i = 0; i < hints->count; i++) /* as many will be met again */
+        if (read_hints_note(hints, 0))
+            return -ENOMEM;
+    hints->met.count = 0;
     memset(hints->words, 0xff, (hints->count + 1) * sizeof *hints->words);
     return 0;
 }
@@ -86,40 +91,68 @@ int read_hints_refresh(struct read_hints *hints, struct memory *memory, struct w
     return r ? r : look_up(hints, memory, why);
 }
 
-/* The items of one batch of pieces, in the same order. */
-static int gather(struct read_hints *hints, const size_t *which, struct memory_piece *pieces,
-                  size_t count, struct memory *memory, struct why *why)
-{
-    int r = count ? memory_gather(memory, pieces, count, why) : 0;
+/* What one thread reads: items [first, end). */
+struct loading {
+    struct read_hints *hints;
+    struct memory *memory;
+    size_t first, end;
+    struct memory_piece pieces[PIECES];
+    size_t which[PIECES], count; /* pieces[i] is of items[which[i]] */
+    int result;
+};
 
-    for (size_t i = 0; r == 0 && i < count; i++)
-        hints->items[which[i]].ok = pieces[i].ok;
-    return r;
+static void gather(struct loading *loading)
+{
+    loading->result =
+        loading->count ? memory_gather(loading->memory, loading->pieces, loading->count, NULL) : 0;
+    for (size_t i = 0; loading->result == 0 && i < loading->count; i++)
+        loading->hints->items[loading->which[i]].ok = loading->pieces[i].ok;
+    loading->count = 0;
 }
 
-int read_hints_load(struct read_hints *hints, struct memory *memory, struct why *why)
+static void *load(void *context)
 {
-    struct memory_piece pieces[PIECES];
-    size_t which[PIECES], count = 0;
-    int r = 0;
+    struct loading *loading = context;
 
-    for (size_t i = 0; r == 0 && i < hints->count; i++) {
-        struct read_hint *hint = &hints->items[i];
+    for (size_t i = loading->first; loading->result == 0 && i < loading->end; i++) {
+        struct read_hint *hint = &loading->hints->items[i];
 
         hint->ok = false;
         if (!page_is_resident(hint->flags))
             continue;
-        which[count] = i;
-        pieces[count++] = (struct memory_piece){.address = hint->address,
-                                                .length = HINT_BYTES,
-                                                .exclusive = hint->flags & PAGE_EXCLUSIVE,
-                                                .to = hints->words[i]};
-        if (count < PIECES)
-            continue;
-        r = gather(hints, which, pieces, count, memory, why);
-        count = 0;
+        loading->which[loading->count] = i;
+        loading->pieces[loading->count++] =
+            (struct memory_piece){.address = hint->address,
+                                  .length = HINT_BYTES,
+                                  .exclusive = hint->flags & PAGE_EXCLUSIVE,
+                                  .to = loading->hints->words[i]};
+        if (loading->count == PIECES)
+            gather(loading);
     }
-    return r ? r : gather(hints, which, pieces, count, memory, why);
+    if (loading->result == 0)
+        gather(loading);
+    return NULL;
+}
+
+int read_hints_load(struct read_hints *hints, struct memory *memory)
+{
+    size_t half = hints->count < ONE_THREAD_MOST ? hints->count : hints->count / 2;
+    struct loading low = {.hints = hints, .memory = memory, .end = half};
+    struct loading high = {.hints = hints, .memory = memory, .first = half, .end = hints->count};
+    pthread_t helper;
+    bool helped = half < hints->count && pthread_create(&helper, NULL, load, &high) == 0;
+
+    load(&low);
+    if (helped)
+        pthread_join(helper, NULL);
+    else
+        load(&high);
+    return low.result ? low.result : high.result;
+}
+
+int read_hints_note(struct read_hints *hints, remote_addr address)
+{
+    return vector_push(&hints->met, address);
 }
 
 static const struct read_hint *find(const struct read_hints *hints, remote_addr address)
@@ -141,7 +174,7 @@ int read_hinted(struct read_hints *hints, struct memory *memory, remote_addr add
                 uint64_t *ret_words, size_t count, struct why *why)
 {
     const struct read_hint *hint = find(hints, address);
-    int r = vector_push(&hints->met, address);
+    int r = read_hints_note(hints, address);
 
     if (r)
         return r;

@@ -29,8 +29,11 @@ void read_hints_free(struct read_hints *hints);
 /* While the process runs: what was met last time becomes the hints, and their pages are looked up. 0 or negative errno. */
 int read_hints_refresh(struct read_hints *hints, struct memory *memory, struct why *why) must_check;
 
-/* In a stop: reads them all. 0 or negative errno. */
-int read_hints_load(struct read_hints *hints, struct memory *memory, struct why *why) must_check;
+/* In a stop: reads them all, by two threads if they are many. 0 or negative errno. */
+int read_hints_load(struct read_hints *hints, struct memory *memory) must_check;
+
+/* A place that will be asked for the next time. -ENOMEM. */
+int read_hints_note(struct read_hints *hints, remote_addr address) must_check;
 
 /* As memory_read of `count` words, out of what was loaded where it is there; and remembers the place. */
 int read_hinted(struct read_hints *hints, struct memory *memory, remote_addr address, uint64_t *ret_words, size_t count,

@@ -96,7 +96,7 @@ static void with_hints(void **state)
     open_heap(&o, &upstreams[upstream_count - 2]);
     for (unsigned round = 0; round < 3; round++) {
         assert_int_equal(read_hints_refresh(&o.hints, &o.s.memory.memory, NULL), 0);
-        assert_int_equal(read_hints_load(&o.hints, &o.s.memory.memory, NULL), 0);
+        assert_int_equal(read_hints_load(&o.hints, &o.s.memory.memory), 0);
         assert_true(round == 0 || o.hints.count > 10);
         assert_int_equal(list(&o, NULL, 0), 0);
         compare(&o);

@@ -7,6 +7,7 @@ RESIDUE_ROUNDS: how many times it is killed at each victim, 25 unless it is set.
 import json
 import os
 import random
+import signal
 import subprocess
 import time
 
@@ -15,7 +16,7 @@ import kernel
 import residue
 import tap
 from processes import end, start
-from victims import GLIBCS, Victim
+from victims import GLIBCS, THOROUGH, Victim
 
 ROUNDS = int(os.environ.get("RESIDUE_ROUNDS", 25))
 SLACK = 64 * kernel.PAGE * (os.cpu_count() + 1)   # each CPU may keep so much of a charge at hand
@@ -149,6 +150,29 @@ def killed(heap, arguments, go, glibc="system"):
         tap.equal("exit code of the victim", victim.quit(), 0)
 
 
+def killed_everywhere(threads):
+    """At each point between two things that it does: by a process that changes its heap all the time."""
+    needs_splitting()
+    killed_times, ended = 0, 0
+    with Victim("fill", f"20000:64:{threads}" if threads else "20000:64") as victim:
+        victim.command("go", "100000")
+        for number in range(1, 200, 1 if THOROUGH else 3):
+            result = residue.run("reclaim", "--only=free-pages", victim.pid,
+                                 env={**os.environ, "RESIDUE_TEST_DIE_AT": str(number)})
+            assert result.returncode in (-signal.SIGKILL, 0, 1, 69), result
+            tap.equal("tracer", kernel.status(victim.pid)["TracerPid"], 0)
+            killed_times += result.returncode == -signal.SIGKILL
+            ended += result.returncode != -signal.SIGKILL
+            if number % 10 == 0:
+                victim.command("check")
+            if ended > 5:   # there are no more points than that
+                break
+        victim.command("check")
+        tap.equal("exit code of the victim", victim.quit(), 0)
+    tap.note(f"killed {killed_times} times, the last time at point {number}")
+    assert killed_times > 10, killed_times
+
+
 TESTS = [(f"{heap}, glibc {glibc}", lambda heap=heap, glibc=glibc: as_predicted(heap, glibc))
          for glibc in GLIBCS for heap in (HEAPS if glibc == "system" else HEAPS_OF_OTHERS)]
 TESTS += [(f"{heap}, glibc {glibc}", lambda heap=heap, glibc=glibc: as_predicted(heap, glibc))
@@ -163,6 +187,8 @@ TESTS += [(f"busy, {kind}, {threads} threads, glibc {glibc}",
           for kind, threads, glibc in (("mixed", 0, "system"), ("mixed", 3, "system"), ("20000", 3, "system"),
                                        ("mixed", 3, "2.31"), ("mixed", 3, "2.43"), ("mixed", 0, "2.41"))]
 TESTS += [
+    ("killed at every point, 3 threads", lambda: killed_everywhere(3)),
+    ("killed at every point, one thread", lambda: killed_everywhere(0)),
     ("killed at a busy process", lambda: killed("fill", ["mixed:64:3"], True)),
     ("killed at a busy process of one thread", lambda: killed("fill", ["mixed:64"], True)),
     ("killed at a quiet one", lambda: killed("quiet", [], False)),

@@ -62,14 +62,28 @@ static int read_words(const struct lists *lists, remote_addr address, uint64_t *
     return read_hinted(lists->query->hints, lists->view->memory, address, ret, count, lists->why);
 }
 
+static bool touches(struct range chunk, const struct range *ranges, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ranges_overlap(ranges[i], chunk))
+            return true;
+    return false;
+}
+
 static bool is_wanted(const struct lists *lists, remote_addr chunk, uint64_t bytes)
+{
+    return !lists->query->within || touches((struct range){chunk, chunk + bytes},
+                                            lists->query->within, lists->query->within_count);
+}
+
+/* What is not wanted now: the next query may ask what stands behind it. */
+static int pass_over(const struct lists *lists, remote_addr chunk, uint64_t bytes)
 {
     struct range range = {chunk, chunk + bytes};
 
-    for (size_t i = 0; i < lists->query->within_count; i++)
-        if (ranges_overlap(lists->query->within[i], range))
-            return true;
-    return !lists->query->within;
+    return touches(range, lists->query->next, lists->query->next_count)
+               ? read_hints_note(lists->query->hints, range.end)
+               : 0;
 }
 
 /* Two neighbours and their chunk agree on its size, and that it is free. */
@@ -115,8 +129,10 @@ static int take_node(struct lists *lists, remote_addr chunk, remote_addr before,
         return torn(lists, chunk, "does not lead back to the one before it");
     lists->left -= bytes; /* so that a list that runs in a circle ends */
     *ret_next = node[2];
-    if (bytes < WHOLE_PAGE_BYTES || !is_wanted(lists, chunk, bytes))
+    if (bytes < WHOLE_PAGE_BYTES)
         return 0;
+    if (!is_wanted(lists, chunk, bytes))
+        return pass_over(lists, chunk, bytes);
     r = check_behind(lists, chunk, bytes);
     return r ? r : add(lists, chunk, bytes, SPAN_BIN);
 }
