@@ -135,18 +135,20 @@ static int add_run(struct page_image *image, const struct page_run *run,
     return 0;
 }
 
-static int take_vma(const struct page_source *source, const struct vma *vma,
+static int take_vma(const struct page_source *source, const struct vma *vma, struct range within,
                     const struct page_image *before, struct page_cursor *cursor,
                     struct page_image *image, struct why *why)
 {
     unsigned want =
         before ? vma_is_anonymous(vma) ? PAGES_RESIDENT_ONLY : PAGES_PLAIN : PAGES_WANT_EXCLUSIVE;
+    struct range range = {vma->range.start > within.start ? vma->range.start : within.start,
+                          vma->range.end < within.end ? vma->range.end : within.end};
     struct page_run run;
     int r;
 
-    if (vma_is_special(vma) && strcmp(vma->name, "[vdso]") != 0)
+    if (range.start >= range.end || (vma_is_special(vma) && strcmp(vma->name, "[vdso]") != 0))
         return 0;
-    pages_begin(cursor, source, vma->range, want);
+    pages_begin(cursor, source, range, want);
     while ((r = pages_next(cursor, &run, why)) > 0) {
         r = add_run(image, &run, before);
         if (r)
@@ -159,7 +161,7 @@ struct take {
     const struct page_source *source;
     const struct maps *maps;
     const struct page_image *before;
-    size_t first, end; /* of the mappings */
+    struct range within;
     struct page_image image;
     struct why why;
     int result;
@@ -171,16 +173,17 @@ static void *take(void *context)
     auto_free struct page_cursor *cursor = malloc(sizeof *cursor);
 
     take->result = cursor ? 0 : -ENOMEM;
-    for (size_t i = take->first; take->result == 0 && i < take->end; i++)
-        take->result = take_vma(take->source, &take->maps->items[i], take->before, cursor,
-                                &take->image, &take->why);
+    for (size_t i = maps_index_above(take->maps, take->within.start);
+         take->result == 0 && i < take->maps->count; i++)
+        take->result = take_vma(take->source, &take->maps->items[i], take->within, take->before,
+                                cursor, &take->image, &take->why);
     return NULL;
 }
 
 int page_image_take(const struct page_source *source, const struct maps *maps,
                     struct page_image *ret, struct why *why)
 {
-    struct take all = {.source = source, .maps = maps, .end = maps->count};
+    struct take all = {.source = source, .maps = maps, .within = {0, UINT64_MAX}};
 
     take(&all);
     if (all.result) {
@@ -193,31 +196,21 @@ int page_image_take(const struct page_source *source, const struct maps *maps,
     return 0;
 }
 
-/* The mapping by which about half of the pages that there were have come. */
-static size_t middle_mapping(const struct maps *maps, const struct page_image *before)
+/* The window by which about half of the pages that there were have come. */
+static remote_addr middle_of(const struct page_image *before)
 {
-    remote_addr half =
-        before->count ? before->items[before->count / 2].index * WINDOW_BYTES : UINT64_MAX;
-
-    return maps_index_above(maps, half);
+    return before->count ? before->items[before->count / 2].index * WINDOW_BYTES : UINT64_MAX;
 }
 
-/* `from`'s windows behind `to`'s; the one in which they meet is shared. Empties `from`. */
+/* `from`'s windows behind `to`'s. Empties `from`. */
 static int append(struct page_image *to, struct page_image *from)
 {
     for (size_t i = 0; i < from->count; i++) {
-        struct page_image_window *last = to->count ? &to->items[to->count - 1] : NULL;
-        int r = 0;
+        int r = vector_push(to, from->items[i]);
 
-        if (last && last->index == from->items[i].index)
-            for (size_t page = 0; page < WINDOW_PAGES; page++)
-                last->flags[page] |= from->items[i].flags[page];
-        else
-            r = vector_push(to, from->items[i]);
         if (r)
             return r;
-        if (to->items[to->count - 1].flags == from->items[i].flags)
-            from->items[i].flags = NULL;
+        from->items[i].flags = NULL;
     }
     return 0;
 }
@@ -254,14 +247,13 @@ static void check_exclusive(const struct page_source *source, struct page_image 
 int page_image_renew(const struct page_source *source, const struct maps *maps,
                      const struct page_image *before, struct page_image *ret, struct why *why)
 {
-    size_t middle = middle_mapping(maps, before);
-    struct take low = {.source = source, .maps = maps, .before = before, .end = middle};
+    remote_addr middle = middle_of(before);
+    struct take low = {.source = source, .maps = maps, .before = before, .within = {0, middle}};
     struct take high = low;
     pthread_t helper;
     int r;
 
-    high.first = middle;
-    high.end = maps->count;
+    high.within = (struct range){middle, UINT64_MAX};
     if (pthread_create(&helper, NULL, take, &high) == 0) {
         take(&low);
         pthread_join(helper, NULL);
