@@ -27,6 +27,8 @@ struct look {
     bool read_still;                /* read while free to run, to be proven to be as under a stop */
     struct heap_memo memo;          /* of `images` */
     struct heap *heap;              /* NULL: none decoded */
+    struct heap *heap_before;       /* while surveyed: as the survey found it */
+    unsigned captures;              /* stops in which the lists of what was surveyed were read */
     enum rss_source rss_source;     /* what is exact on this kernel */
     bool main_top_trims;            /* [heap] ends with the main arena's top */
     struct unexplained_pieces pieces;
@@ -89,6 +91,8 @@ int look_attempt(struct look *look, bool last, struct why *why) must_check;
  */
 int look_while_moving(struct look *look, struct why *why) must_check;
 int look_survey(struct look *look, struct why *why) must_check;
+/* Whether no thread is inside malloc, judged by the heap as surveyed: soon told, and most stops end with it. As settled. */
+int look_quiet_as_surveyed(struct look *look, struct why *why) must_check;
 int look_renew_pages(struct look *look, struct why *why) must_check; /* which are there now: before the heap is opened */
 int look_capture(struct look *look, struct why *why) must_check;
 void look_forget_survey(struct look *look);

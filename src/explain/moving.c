@@ -14,13 +14,17 @@
 /* Content of huge pages that is read at most, while the process runs. */
 #define CONTENT_LIMIT_BYTES (UINT64_C(64) << 30)
 
-enum { ATTEMPTS = 20 };
+/* Most stops end at once, in half a millisecond, because some thread is inside malloc. */
+enum { ATTEMPTS = 100, CAPTURES_MOST = 10 };
 #define FIRST_WAIT_NS   (NS_PER_MS / 5)
-#define LONGEST_WAIT_NS (20 * NS_PER_MS)
+#define LONGEST_WAIT_NS (5 * NS_PER_MS)
 
 void look_forget_survey(struct look *look)
 {
     look_close_heap(look);
+    if (look->heap_before)
+        look->heap_before->allocator->close(look->heap_before);
+    look->heap_before = NULL;
     if (look->survey)
         look->surveyor->survey_free(look->survey);
     look->survey = NULL;
@@ -48,8 +52,19 @@ static int survey_heap(struct look *look, struct why *why)
         look, why); /* not asked for the answer: what it needs of images is at hand then */
     if (r >= 0)
         r = look->surveyor->survey(&view, look->heap, look_threads(look), &look->survey, why);
-    look_close_heap(look);
+    look->heap_before = look->heap;
+    look->heap = NULL;
     return r;
+}
+
+int look_quiet_as_surveyed(struct look *look, struct why *why)
+{
+    struct heap_view view = look_heap_view(look);
+
+    if (!look->heap_before)
+        return 0;
+    view.memory = &look->target.memory.memory; /* which pages there are now is not known yet */
+    return look->surveyor->settled(&view, look->heap_before, why);
 }
 
 int look_survey(struct look *look, struct why *why)
@@ -57,6 +72,7 @@ int look_survey(struct look *look, struct why *why)
     int r = look_at_mappings(look, why);
 
     look->surveyed = true;
+    look->captures = 0;
     progress_tell(&look->options.progress, "reading page states", 0, 0);
     if (r == 0)
         r = page_image_take(&look->target.pages, &look->maps, &look->pages_before, why);
@@ -85,6 +101,7 @@ int look_capture(struct look *look, struct why *why)
     if (look->heap && look->survey) {
         struct heap_view view = look_heap_view(look);
 
+        look->captures++;
         r = look->surveyor->capture(&view, look->heap, look->survey, why);
     }
     return r ? r : rss_read(look->procfs, look->pid, look->rss_source, &look->captured_rss, why);
@@ -110,7 +127,7 @@ static int capture_well(struct look *look, struct why *why)
     uint64_t wait = FIRST_WAIT_NS;
     int r = OUTCOME_TORN;
 
-    for (unsigned i = 0; i < ATTEMPTS && r == OUTCOME_TORN; i++) {
+    for (unsigned i = 0; i < ATTEMPTS && look->captures < CAPTURES_MOST && r == OUTCOME_TORN; i++) {
         if (i) {
             clock_sleep_ns(wait);
             wait = wait * 3 / 2 < LONGEST_WAIT_NS ? wait * 3 / 2 : LONGEST_WAIT_NS;

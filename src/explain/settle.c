@@ -70,6 +70,8 @@ int look_attempt(struct look *look, bool last, struct why *why)
         return r;
     r = look_at_mappings(look, why);
     if (r == 0 && look->surveyed)
+        r = look_quiet_as_surveyed(look, why);
+    if (r == 0 && look->surveyed)
         r = look_renew_pages(look, why);
     if (r == 0)
         r = look_open_heap(look, last, why);

@@ -1,9 +1,10 @@
 /*
- * usage: plain-copy PID THREADS
+ * usage: plain-copy PID THREADS [STEP]
  *
  * The yardstick for a walk: reads every resident byte of the process' private anonymous memory with
- * process_vm_readv, and looks at none. Prints "BYTES NANOSECONDS"; the time is of the copying
- * alone.
+ * process_vm_readv, and looks at none. With STEP it is the one for what a stop reads: 32 bytes, an
+ * element of the vector each, every STEP bytes. Prints "BYTES NANOSECONDS"; the time is of the
+ * copying alone.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -19,7 +20,7 @@
 #include "procfs/maps.h"
 #include "procfs/pages.h"
 
-enum { MOST_THREADS = 64, PIECE_BYTES = 256 * 1024 };
+enum { MOST_THREADS = 64, PIECE_BYTES = 256 * 1024, NODE_BYTES = 32, VECTOR_MOST = 1024 };
 
 struct pieces {
     struct range *items;
@@ -27,6 +28,7 @@ struct pieces {
 };
 
 static pid_t pid;
+static uint64_t step; /* 0: everything */
 static struct pieces pieces;
 static atomic_size_t next;
 static atomic_int failure;
@@ -35,9 +37,10 @@ static int add_run(struct range run)
 {
     int r = 0;
 
-    for (; r == 0 && run.start < run.end; run.start += PIECE_BYTES) {
-        struct range piece = {run.start, run.start + PIECE_BYTES < run.end ? run.start + PIECE_BYTES
-                                                                           : run.end};
+    uint64_t most = step ? PIECE_BYTES * (uint64_t)VECTOR_MOST : PIECE_BYTES;
+
+    for (; r == 0 && run.start < run.end; run.start += most) {
+        struct range piece = {run.start, run.start + most < run.end ? run.start + most : run.end};
 
         r = vector_push(&pieces, piece);
     }
@@ -74,6 +77,39 @@ static int list_pieces(const struct procfs *procfs, struct why *why)
     return r;
 }
 
+/* From `at` on within the piece, and on through the pieces: so many nodes, or what is left. */
+static size_t list_nodes(struct iovec *nodes, const struct range *piece, uint64_t *at)
+{
+    size_t count = 0;
+
+    for (; count < VECTOR_MOST && *at + NODE_BYTES <= piece->end; *at += step)
+        nodes[count++] = (struct iovec){(void *)(uintptr_t)*at, NODE_BYTES};
+    return count;
+}
+
+static void copy_nodes(const struct range *piece, char *buffer)
+{
+    struct iovec nodes[VECTOR_MOST];
+    uint64_t at = piece->start;
+    size_t count;
+
+    while ((count = list_nodes(nodes, piece, &at)) != 0) {
+        struct iovec local = {buffer, count * NODE_BYTES};
+
+        if (process_vm_readv(pid, &local, 1, nodes, count, 0) != (ssize_t)local.iov_len)
+            atomic_store(&failure, errno ? errno : EIO);
+    }
+}
+
+static void *copy_step(void *argument)
+{
+    size_t i;
+
+    while ((i = atomic_fetch_add(&next, 1)) < pieces.count)
+        copy_nodes(&pieces.items[i], argument);
+    return NULL;
+}
+
 static void *copy(void *argument)
 {
     char *buffer = argument;
@@ -98,7 +134,7 @@ static uint64_t copy_all(unsigned count)
     memset(buffers, 1, (size_t)count * PIECE_BYTES);
     begun = clock_now_ns();
     for (unsigned i = 0; i < count; i++)
-        if (pthread_create(&threads[i], NULL, copy, buffers[i]) != 0)
+        if (pthread_create(&threads[i], NULL, step ? copy_step : copy, buffers[i]) != 0)
             abort();
     for (unsigned i = 0; i < count; i++)
         pthread_join(threads[i], NULL);
@@ -107,7 +143,7 @@ static uint64_t copy_all(unsigned count)
 
 int main(int argc, char **argv)
 {
-    unsigned threads = argc == 3 ? (unsigned)atoi(argv[2]) : 0;
+    unsigned threads = argc == 3 || argc == 4 ? (unsigned)atoi(argv[2]) : 0;
     struct procfs procfs;
     struct why why = {0};
     uint64_t bytes = 0, ns;
@@ -115,6 +151,7 @@ int main(int argc, char **argv)
     if (threads < 1 || threads > MOST_THREADS)
         return 64;
     pid = atoi(argv[1]);
+    step = argc == 4 ? strtoull(argv[3], NULL, 10) : 0;
     if (procfs_open(&procfs, "/", &why) || list_pieces(&procfs, &why)) {
         fprintf(stderr, "plain-copy: %s\n", why.text);
         return 69;

@@ -18,7 +18,6 @@ enum {
     NEAR_BYTES =
         3072, /* nodes this close are read in one piece: a page costs hardly more than a node */
     BUFFER_BYTES = 256 << 10, /* small: each page of it is a fault, in the stop */
-    EXTRAS_MOST = 1 << 20,
     ROUNDS_MOST = 1 << 18,
     STATE_BYTES_MOST = 2200,
 };
@@ -275,17 +274,6 @@ int survey_read_heads(const struct heap_view *view, const struct glibc *glibc,
     return r;
 }
 
-static remote_addr address_of_cell(const struct heap_survey *survey, uint32_t cell)
-{
-    for (size_t i = 0; i < survey->cells.count; i++) {
-        const struct cell_space *space = &survey->cells.items[i];
-
-        if (cell - space->first < (range_length(space->range) + 15) / CHUNK_ALIGNMENT)
-            return space->range.start + (uint64_t)(cell - space->first) * CHUNK_ALIGNMENT;
-    }
-    return 0;
-}
-
 /* What was or is next to something that changed is to be read, unless it has been. */
 static int ask_for(struct heap_survey *survey, uint32_t cell)
 {
@@ -304,7 +292,7 @@ static int ask_for(struct heap_survey *survey, uint32_t cell)
     }
     if (survey->extras.count == EXTRAS_MOST)
         return OUTCOME_TORN;
-    r = extra_nodes_add(&survey->extras, address_of_cell(survey, cell), cell);
+    r = extra_nodes_add(&survey->extras, survey_address(survey, cell), cell);
     return r ? r : vector_push(&survey->pending, cell);
 }
 
@@ -392,7 +380,7 @@ static int read_pending(struct reading *reading, size_t first, size_t *ret_count
         count = PIECES_MOST;
     for (size_t i = 0; r == 0 && i < count; i++) {
         uint32_t cell = survey->pending.items[first + i];
-        remote_addr chunk = address_of_cell(survey, cell);
+        remote_addr chunk = survey_address(survey, cell);
 
         uint8_t flags = page_flags_of(reading, chunk);
 

@@ -94,3 +94,14 @@ bool survey_is_head(const struct heap_survey *survey, uint32_t cell, size_t *ret
         }
     return false;
 }
+
+remote_addr survey_address(const struct heap_survey *survey, uint32_t cell)
+{
+    for (size_t i = 0; i < survey->cells.count; i++) {
+        const struct cell_space *space = &survey->cells.items[i];
+
+        if (cell - space->first < (range_length(space->range) + 15) / CHUNK_ALIGNMENT)
+            return space->range.start + (uint64_t)(cell - space->first) * CHUNK_ALIGNMENT;
+    }
+    return 0;
+}

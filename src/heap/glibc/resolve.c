@@ -64,11 +64,16 @@ static int first_suspects(const struct heap_survey *survey, struct suspects *sus
     return r;
 }
 
-static int strike(struct suspects *suspects, const struct heap_survey *survey,
-                  struct free_node *node)
+static int strike(struct suspects *suspects, struct heap_survey *survey, struct free_node *node)
 {
-    if (!node || !node->size || is_listed(survey, node))
+    struct struck_node struck = {node, node ? node->size : 0};
+    int r;
+
+    if (!struck.size || is_listed(survey, node))
         return 0;
+    r = vector_push(&survey->struck, struck);
+    if (r)
+        return r;
     node->size = 0;
     return suspect(suspects, node->fd, node->bk);
 }
@@ -103,39 +108,6 @@ static int strike_all_out(struct heap_survey *survey)
         r = strike(&suspects, survey, survey_find(survey, suspects.items[--suspects.count]));
     free(suspects.items);
     return r;
-}
-
-struct closure {
-    uint64_t cells, fd, bk;
-    uint64_t count;
-};
-
-static void add_node(struct closure *closure, const struct free_node *node)
-{
-    if (!node->size)
-        return;
-    closure->count++;
-    closure->cells += hash_address(node->at);
-    closure->fd += hash_address(node->fd);
-    closure->bk += hash_address(node->bk);
-}
-
-static struct closure closure_of(const struct heap_survey *survey)
-{
-    struct closure closure = {0};
-
-    for (size_t i = 0; i < survey->part_count; i++)
-        for (size_t k = 0; k < survey->parts[i].nodes.count; k++)
-            add_node(&closure, &survey->parts[i].nodes.items[k]);
-    for (size_t i = 0; i < survey->extras.count; i++)
-        add_node(&closure, &survey->extras.items[i].node);
-    for (size_t i = 0; i < survey->head_count; i++)
-        for (unsigned bin = 0; bin < BIN_COUNT; bin++) {
-            closure.cells += hash_address(survey->heads[i].self[bin]);
-            closure.fd += hash_address(survey->heads[i].fd[bin]);
-            closure.bk += hash_address(survey->heads[i].bk[bin]);
-        }
-    return closure;
 }
 
 /* The last four of a list: [3] is the newest, NULL where the list ends or has not begun. */
@@ -200,15 +172,18 @@ static int follow_lists(struct heap_survey *survey, uint64_t count)
 /* Whether what is left is what is on the lists. */
 static bool closes(struct heap_survey *survey)
 {
-    struct closure closure = closure_of(survey);
+    struct closure closure = survey_closure(survey);
 
     return closure.cells == closure.fd && closure.cells == closure.bk &&
            follow_lists(survey, closure.count) == 0;
 }
 
-/* What was left out and is in doubt is unknown until another stop has read it. */
-static void leave_none_out(struct heap_survey *survey)
+/* Another stop compares with what was noted; and what was left out is in doubt until one has read
+ * it. */
+static void take_back(struct heap_survey *survey)
 {
+    for (size_t i = survey->struck.count; i; i--)
+        survey->struck.items[i - 1].node->size = survey->struck.items[i - 1].size;
     for (size_t i = 0; i < survey->part_count; i++)
         for (size_t k = 0; k < survey->parts[i].nodes.count; k++)
             survey->parts[i].nodes.items[k].size &= ~NODE_SKIPPED;
@@ -216,14 +191,16 @@ static void leave_none_out(struct heap_survey *survey)
 
 int glibc_resolve(const struct heap *heap, struct heap_survey *survey, struct why *why)
 {
-    int r = strike_out(survey);
+    int r;
 
+    survey->struck.count = 0;
+    r = strike_out(survey);
     if (r || closes(survey))
         return r;
     r = strike_all_out(survey);
     if (r || closes(survey))
         return r;
-    leave_none_out(survey);
+    take_back(survey);
     return why_set(why, OUTCOME_TORN, "its free chunks are not the ones on its lists");
 }
 

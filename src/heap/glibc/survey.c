@@ -312,6 +312,7 @@ void glibc_survey_free(struct heap_survey *survey)
     free(survey->parts);
     free(survey->heads);
     free(survey->changed.items);
+    free(survey->struck.items);
     free(survey->ends.items);
     free(survey->pending.items);
     extra_nodes_clear(&survey->extras);
@@ -361,6 +362,8 @@ int glibc_survey(const struct heap_view *view, const struct heap *heap, unsigned
         r = collect(survey);
     if (r == 0)
         r = survey_read_heads(view, surveying.glibc, survey, why);
+    if (r == 0)
+        r = survey_note_beyond(survey);
     if (r == 0)
         survey_select(survey);
     if (r == OUTCOME_NOT_POSSIBLE)

@@ -48,6 +48,17 @@ struct changed_nodes {
     size_t count, capacity;
 };
 
+/* One that turned out to be on no list, and its size, with NODE_SKIPPED. */
+struct struck_node {
+    struct free_node *node;
+    uint32_t size;
+};
+
+struct struck_nodes {
+    struct struck_node *items;
+    size_t count, capacity;
+};
+
 struct pending_cells {
     uint32_t *items;
     size_t count, capacity;
@@ -69,6 +80,7 @@ struct heap_survey {
     size_t head_count;
     struct changed_nodes changed;
     struct extra_nodes extras;
+    struct struck_nodes struck;  /* by the last attempt to resolve */
     struct pending_cells ends;    /* which lists ended with once, and no longer do */
     struct pending_cells pending; /* to be read; only while capturing */
 };
@@ -80,11 +92,31 @@ int survey_add_cells(struct heap_survey *survey, const struct glibc *glibc) must
 int survey_read_heads(const struct heap_view *view, const struct glibc *glibc, struct heap_survey *survey,
                       struct why *why) must_check;
 
+/* Sums of hash_address: of what is known, and of what its links lead to. List ends are among both. */
+struct closure {
+    uint64_t cells, fd, bk;
+    uint64_t count; /* of chunks */
+};
+
+struct closure survey_closure(const struct heap_survey *survey);
+
+/*
+ * closure.c: notes as extras what the surveyed chunks lead to and nobody has met: chunks that became free behind the walk.
+ * 0, -ENOMEM, OUTCOME_NOT_POSSIBLE when they are too many.
+ */
+int survey_note_beyond(struct heap_survey *survey) must_check;
+
 /* select.c: marks the nodes that need not be read in the stop. */
 void survey_select(struct heap_survey *survey);
 
 /* More than this is not kept: 16 bytes each. */
 #define SURVEY_NODES_MOST (UINT64_C(5) << 19)
+
+/* Chunks that turn up besides those that the survey met: 32 bytes each. */
+#define EXTRAS_MOST ((size_t)1 << 20)
+
+/* Where `cell` begins; 0: it is none. */
+remote_addr survey_address(const struct heap_survey *survey, uint32_t cell);
 
 /* The node or extra at `cell`, or NULL. */
 struct free_node *survey_find(const struct heap_survey *survey, uint32_t cell);
