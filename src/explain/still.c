@@ -135,6 +135,9 @@ static int look_and_prove(struct look *look, bool *ret_ran, struct why *why)
         return r;
     look->read_still = true;
     r = read_all(look, why);
+    *ret_ran = r == 0 && !stillness_lasts(&stillness, look->procfs, look->pid);
+    if (*ret_ran)
+        r = why_set(why, OUTCOME_TORN, "it ran while it was looked at");
     if (r == 0)
         r = target_stop(&look->target, why);
     if (r == 0)

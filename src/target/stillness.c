@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -12,24 +13,53 @@
 enum { LOOKS = 6 };
 #define FIRST_LOOK_NS (NS_PER_MS / 10)
 
-/* "exec_runtime run_delay pcount"; all zeros where the kernel does not count. */
-static int read_arrivals(const struct procfs *procfs, pid_t pid, pid_t tid, uint64_t *ret)
+static int read_task_file(const struct procfs *procfs, pid_t pid, pid_t tid, const char *name,
+                          char **ret)
 {
-    auto_free char *text = NULL;
     size_t length;
-    int r = procfs_read(procfs, &text, &length, "proc/%d/task/%d/schedstat", (int)pid, (int)tid);
+
+    return procfs_read(procfs, ret, &length, "proc/%d/task/%d/%s", (int)pid, (int)tid, name);
+}
+
+static int read_yields(const struct procfs *procfs, pid_t pid, pid_t tid, uint64_t *ret)
+{
+    static const char key[] = "\nvoluntary_ctxt_switches:";
+    auto_free char *text = NULL;
+    const char *line;
+    int r = read_task_file(procfs, pid, tid, "status", &text);
 
     if (r < 0)
         return r;
-    return sscanf(text, "%*u %*u %" SCNu64, ret) == 1 ? 0 : -EBADMSG;
+    line = strstr(text, key);
+    return line && sscanf(line + sizeof key - 1, "%" SCNu64, ret) == 1 ? 0 : -EBADMSG;
 }
 
-/* We have run, so our own count tells. */
-static bool counts(const struct procfs *procfs)
+/*
+ * "NR 0xARG... 0xSP 0xPC" of who sleeps in a system call, "-1 0xSP 0xPC" of who waits elsewhere (in
+ * a page fault, or stopped by a signal), "running" of who does neither (proc_pid_syscall).
+ */
+static int read_place(const struct procfs *procfs, pid_t pid, pid_t tid, uint64_t *ret)
 {
-    uint64_t own = 0;
+    auto_free char *text = NULL;
+    char *at, *end;
+    unsigned words = 0;
+    int r = read_task_file(procfs, pid, tid, "syscall", &text);
 
-    return read_arrivals(procfs, getpid(), getpid(), &own) == 0 && own > 0;
+    if (r < 0)
+        return r;
+    memset(ret, 0, STILL_PLACE_WORDS * sizeof *ret);
+    for (at = text; words < STILL_PLACE_WORDS; at = end, words++) {
+        ret[words] = words ? strtoull(at, &end, 16) : (uint64_t)strtoll(at, &end, 10);
+        if (end == at)
+            break;
+    }
+    if (words == 3 && ret[0] == UINT64_MAX) {
+        ret[STILL_PLACE_WORDS - 2] = ret[1];
+        ret[STILL_PLACE_WORDS - 1] = ret[2];
+        ret[1] = ret[2] = 0;
+        return 0;
+    }
+    return words == STILL_PLACE_WORDS ? 0 : words ? -EBADMSG : OUTCOME_TORN;
 }
 
 /* The letter behind the name, which may hold any character. */
@@ -37,8 +67,7 @@ static int read_state(const struct procfs *procfs, pid_t pid, pid_t tid, char *r
 {
     auto_free char *text = NULL;
     const char *behind;
-    size_t length;
-    int r = procfs_read(procfs, &text, &length, "proc/%d/task/%d/stat", (int)pid, (int)tid);
+    int r = read_task_file(procfs, pid, tid, "stat", &text);
 
     if (r < 0)
         return r;
@@ -50,31 +79,27 @@ static int read_state(const struct procfs *procfs, pid_t pid, pid_t tid, char *r
 }
 
 /*
- * The count is read before the state: a thread that ran in between and sleeps again has a higher
- * count by then, and will not pass. T: stopped by a signal; it runs no more than a sleeping one.
+ * The count is read first: a thread that ran in between and sleeps again has a higher count by
+ * then, and will not pass. T: stopped by a signal; it runs no more than a sleeping one.
  */
 static int note_thread(const struct procfs *procfs, pid_t pid, pid_t tid, struct still_thread *ret,
                        struct why *why)
 {
     char state = '?';
-    uint64_t arrivals = 0;
-    int r = read_arrivals(procfs, pid, tid, &arrivals);
+    int r = read_yields(procfs, pid, tid, &ret->yields);
 
+    ret->tid = tid;
+    if (r == 0)
+        r = read_place(procfs, pid, tid, ret->place);
     if (r == 0)
         r = read_state(procfs, pid, tid, &state);
     if (r == -ENOENT || r == -ESRCH)
         return why_set(why, OUTCOME_TORN, "thread %d has ended", (int)tid);
-    if (r)
-        return why_set(why, OUTCOME_NOT_POSSIBLE, "how often thread %d ran cannot be read: %s",
+    if (r < 0)
+        return why_set(why, OUTCOME_NOT_POSSIBLE, "whether thread %d sleeps cannot be read: %s",
                        (int)tid, strerror(-r));
-    if (arrivals == 0 && !counts(procfs))
-        return why_set(why, OUTCOME_NOT_POSSIBLE,
-                       "this kernel does not count how often threads run");
-    if (arrivals == 0)
-        return why_set(why, OUTCOME_TORN, "thread %d has not run yet", (int)tid);
-    if (state != 'S' && state != 'T')
+    if (r || (state != 'S' && state != 'T'))
         return why_set(why, OUTCOME_TORN, "thread %d is running", (int)tid);
-    *ret = (struct still_thread){.tid = tid, .arrivals = arrivals};
     return 0;
 }
 
@@ -89,7 +114,7 @@ static int note_all(const struct procfs *procfs, pid_t pid, struct stillness *re
         return why_set(why, r == -ENOENT ? -ESRCH : r, "the threads of process %d cannot be listed",
                        (int)pid);
     for (size_t i = 0; r == 0 && i < count; i++) {
-        struct still_thread thread;
+        struct still_thread thread = {0};
 
         r = note_thread(procfs, pid, tids[i], &thread, why);
         if (r == 0)
@@ -121,17 +146,41 @@ void stillness_free(struct stillness *stillness)
     *stillness = (struct stillness){0};
 }
 
+bool stillness_lasts(const struct stillness *stillness, const struct procfs *procfs, pid_t pid)
+{
+    struct stillness now = {0};
+    bool same = note_all(procfs, pid, &now, NULL) == 0 && now.count == stillness->count &&
+                memcmp(now.items, stillness->items, now.count * sizeof *now.items) == 0;
+
+    stillness_free(&now);
+    return same;
+}
+
+/* The registers hold what the call was given; the kernel winds back only when it lets go. */
+static bool is_at_place(const struct user_regs_struct *registers, const uint64_t *place)
+{
+    const uint64_t now[] = {registers->orig_rax, registers->rdi, registers->rsi,
+                            registers->rdx,      registers->r10, registers->r8,
+                            registers->r9,       registers->rsp, registers->rip};
+
+    if (place[0] == UINT64_MAX)
+        return now[0] == place[0] && now[7] == place[7] && now[8] == place[8];
+    return memcmp(now, place, sizeof now) == 0;
+}
+
 bool stillness_held(const struct stillness *stillness, const struct target *target)
 {
     if (!target->stopped || target->thread_count != stillness->count)
         return false;
     for (size_t i = 0; i < stillness->count; i++) {
         const struct still_thread *before = &stillness->items[i];
-        uint64_t arrivals;
+        const struct target_thread *now = &target->threads[i];
+        uint64_t yields;
 
-        if (target->threads[i].tid != before->tid ||
-            read_arrivals(target->procfs, target->pid, before->tid, &arrivals) != 0 ||
-            arrivals != before->arrivals + 1)
+        if (now->tid != before->tid || !now->has_registers ||
+            !is_at_place(&now->registers, before->place) ||
+            read_yields(target->procfs, target->pid, before->tid, &yields) != 0 ||
+            yields != before->yields + 1)
             return false;
     }
     return true;

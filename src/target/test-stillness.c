@@ -46,6 +46,16 @@ static void wake_when_told(void)
     }
 }
 
+/* Woken, it runs on: it takes a processor once, and never gives it up. */
+static void run_on_when_told(void)
+{
+    shared->ready = 1;
+    while (!shared->go)
+        poll(NULL, 0, 1000);
+    for (;;)
+        shared->counters[0]++;
+}
+
 static void spin(void)
 {
     shared->ready = 1;
@@ -102,6 +112,27 @@ static void one_that_woke_is_not(void **state)
     }
 }
 
+static void one_that_woke_and_runs_on_is_not(void **state)
+{
+    pid_t pid = victim_start(run_on_when_told);
+    struct stillness stillness;
+    int r;
+
+    assert_done(target_open(&target, &procfs, pid, &why));
+    do
+        r = stillness_begin(&procfs, pid, &stillness, &why);
+    while (r == OUTCOME_TORN);
+    assert_done(r);
+    assert_true(stillness_lasts(&stillness, &procfs, pid));
+    shared->go = 1;
+    while (!shared->counters[0])
+        clock_sleep_ns(NS_PER_MS);
+    assert_false(stillness_lasts(&stillness, &procfs, pid));
+    assert_done(victim_stop());
+    assert_false(stillness_held(&stillness, &target));
+    stillness_free(&stillness);
+}
+
 static void one_that_runs_never_is(void **state)
 {
     pid_t pid = victim_start(spin);
@@ -139,6 +170,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         victim_test(a_sleeping_process_is_still),
         victim_test(one_that_woke_is_not),
+        victim_test(one_that_woke_and_runs_on_is_not),
         victim_test(one_that_runs_never_is),
         victim_test(not_without_a_stop_nor_with_other_threads),
     };
