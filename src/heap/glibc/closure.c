@@ -49,6 +49,13 @@ static int note_if_unknown(struct heap_survey *survey, uint32_t cell)
     return extra_nodes_add(&survey->extras, survey_address(survey, cell), cell);
 }
 
+static int note_both(struct heap_survey *survey, uint32_t fd, uint32_t bk)
+{
+    int r = note_if_unknown(survey, fd);
+
+    return r ? r : note_if_unknown(survey, bk);
+}
+
 int survey_note_beyond(struct heap_survey *survey)
 {
     struct closure closure = survey_closure(survey);
@@ -56,14 +63,14 @@ int survey_note_beyond(struct heap_survey *survey)
 
     if (closure.cells == closure.fd && closure.cells == closure.bk)
         return 0;
-    for (size_t i = 0; i < survey->part_count; i++) {
+    for (size_t i = 0; r == 0 && i < survey->part_count; i++) {
         const struct free_nodes *nodes = &survey->parts[i].nodes;
 
-        for (size_t k = 0; r == 0 && k < nodes->count; k++) {
-            r = note_if_unknown(survey, nodes->items[k].fd);
-            if (r == 0)
-                r = note_if_unknown(survey, nodes->items[k].bk);
-        }
+        for (size_t k = 0; r == 0 && k < nodes->count; k++)
+            r = note_both(survey, nodes->items[k].fd, nodes->items[k].bk);
     }
+    for (size_t i = 0; r == 0 && i < survey->head_count; i++)
+        for (unsigned bin = 0; r == 0 && bin < BIN_COUNT; bin++)
+            r = note_both(survey, survey->heads[i].fd[bin], survey->heads[i].bk[bin]);
     return r;
 }
