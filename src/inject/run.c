@@ -203,7 +203,7 @@ static int pass_all(const struct run *run)
 static int check_home(const struct run *run)
 {
     struct user_regs_struct now, expected = run->injection->home.folded;
-    uint64_t mask;
+    uint64_t mask = 0; /* what ptrace writes to is not seen by compilers */
     int r = wire_get_registers(tid_of(run), &now);
 
     if (r == 0)
