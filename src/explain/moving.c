@@ -75,6 +75,8 @@ int look_survey(struct look *look, struct why *why)
     look->captures = 0;
     progress_tell(&look->options.progress, "reading page states", 0, 0);
     if (r == 0)
+        r = cache_room_make(&look->memo.room);
+    if (r == 0)
         r = page_image_take(&look->target.pages, &look->maps, &look->pages_before, why);
     frozen_memory_init(&look->frozen, &look->pages_before, &look->target.memory.memory);
     if (r == 0)

@@ -26,5 +26,6 @@ void heap_refuse(struct heap *heap, const struct why *reason, const char *what_f
 void heap_memo_forget(struct heap_memo *memo)
 {
     free(memo->mmapped);
+    cache_room_free(&memo->room);
     *memo = (struct heap_memo){0};
 }

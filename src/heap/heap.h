@@ -13,6 +13,7 @@
 #include "elf/unwind.h"
 #include "heap/census.h"
 #include "heap/hints.h"
+#include "mem/cache.h"
 #include "mem/memory.h"
 #include "mem/window.h"
 #include "procfs/maps.h"
@@ -48,6 +49,7 @@ struct heap_memo {
     struct memo_chunk *mmapped;
     size_t mmapped_count;
     uint64_t mmapped_told[2];         /* malloc's own count and sum of them then */
+    struct cache_room room;           /* for following lists; whoever expects long ones makes it */
 };
 
 struct memo_chunk {

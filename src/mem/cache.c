@@ -4,13 +4,36 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-int memory_cache_open(struct memory_cache *ret, struct memory *memory)
+int cache_room_make(struct cache_room *ret)
 {
-    struct memory_cache cache = {.memory = memory};
+    void *bytes;
+
+    if (ret->bytes)
+        return 0;
+    bytes = mmap(NULL, CACHE_LINES * PAGE_BYTES, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (bytes == MAP_FAILED)
+        return -ENOMEM;
+    ret->bytes = bytes;
+    return 0;
+}
+
+void cache_room_free(struct cache_room *room)
+{
+    if (room->bytes)
+        munmap(room->bytes, CACHE_LINES * PAGE_BYTES);
+    room->bytes = NULL;
+}
+
+int memory_cache_open(struct memory_cache *ret, struct memory *memory,
+                      const struct cache_room *room)
+{
+    struct memory_cache cache = {.memory = memory, .borrowed = room && room->bytes};
 
     cache.tags = malloc(CACHE_LINES * sizeof *cache.tags);
-    cache.bytes = malloc(CACHE_LINES * PAGE_BYTES);
+    cache.bytes = cache.borrowed ? room->bytes : malloc(CACHE_LINES * PAGE_BYTES);
     if (!cache.tags || !cache.bytes) {
         memory_cache_close(&cache);
         return -ENOMEM;
@@ -26,7 +49,8 @@ void memory_cache_close(struct memory_cache *cache)
         free(cache->blocks[i].flags);
     free(cache->blocks);
     free(cache->tags);
-    free(cache->bytes);
+    if (!cache->borrowed)
+        free(cache->bytes);
     *cache = (struct memory_cache){0};
 }
 

@@ -22,6 +22,14 @@ struct cache_block {
     uint8_t *flags;  /* CACHE_BLOCK_PAGES */
 };
 
+/* Room for a cache's lines, touched already: in a stop a page fault costs more than what is read into the page. */
+struct cache_room {
+    uint8_t *bytes; /* NULL: none */
+};
+
+int cache_room_make(struct cache_room *ret) must_check; /* -ENOMEM; does nothing if it is there */
+void cache_room_free(struct cache_room *room);
+
 struct memory_cache {
     struct memory *memory; /* borrowed */
     remote_addr *tags;     /* the page that a line holds, or UINT64_MAX */
@@ -29,10 +37,14 @@ struct memory_cache {
     struct cache_block *blocks; /* open addressing; 1/4096 of the memory that was looked at */
     size_t block_slots, block_count;
     remote_addr last_miss;
+    bool borrowed;         /* `bytes` are a room's */
 };
 
-/* Release with memory_cache_close. -ENOMEM. Not for use by several threads. */
-int memory_cache_open(struct memory_cache *ret, struct memory *memory) must_check;
+/*
+ * Release with memory_cache_close. -ENOMEM. Not for use by several threads. `room`, unless NULL or empty, is borrowed, by one
+ * cache at a time.
+ */
+int memory_cache_open(struct memory_cache *ret, struct memory *memory, const struct cache_room *room) must_check;
 void memory_cache_close(struct memory_cache *cache);
 
 /* Whether the aligned word at `address` is held already; then it is read. */

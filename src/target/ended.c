@@ -377,7 +377,7 @@ int ended_stacks_find(const struct ended_view *view, struct thread_stacks *stack
                             .stacks = stacks,
                             .left = STACKS_MOST,
                             .why = why};
-    int r = memory_cache_open(&search.cache, view->memory);
+    int r = memory_cache_open(&search.cache, view->memory, NULL);
 
     if (r)
         return r;

@@ -9,7 +9,7 @@ enum { LONG_CHAIN = 1 << 16, COST_BYTES = 256 };
 int chain_reader_open(struct chain_reader *ret, const struct glibc *glibc, struct memory *memory)
 {
     ret->glibc = glibc;
-    return memory_cache_open(&ret->cache, memory);
+    return memory_cache_open(&ret->cache, memory, NULL);
 }
 
 void chain_reader_close(struct chain_reader *reader)

@@ -369,7 +369,7 @@ static int read_instance(struct list_reader *reader, size_t index, struct why *w
 int glibc_read_lists(const struct heap_view *view, struct glibc *glibc, struct why *why)
 {
     struct list_reader reader = {.view = view, .glibc = glibc};
-    int r = memory_cache_open(&reader.cache, view->memory);
+    int r = memory_cache_open(&reader.cache, view->memory, view->memo ? &view->memo->room : NULL);
 
     for (size_t i = 0; r == 0 && i < glibc->instance_count; i++)
         r = read_instance(&reader, i, why);
