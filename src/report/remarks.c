@@ -15,19 +15,21 @@ enum { LEAST_TOTAL = 1 << 20, TOTAL_SHARE = 50 };
 #define NOTE    "note: "
 #define REFUSAL "refusal: "
 
-static const char *cure_phrase(const char *name)
+/* What residue does is told as the command that does it. */
+static void print_cure_name(const struct page *page, const char *name)
 {
     static const char *const phrases[][2] = {
-        {"free-pages", "giving free pages back"},
-        {"zero-pages", "giving pages of zeros back"},
         {"malloc-trim", "malloc_trim(0)"},
         {"stale-stacks", "giving stale stack pages back"},
     };
 
     for (size_t i = 0; i < sizeof phrases / sizeof phrases[0]; i++)
         if (strcmp(phrases[i][0], name) == 0)
-            return phrases[i][1];
-    return name;
+            name = phrases[i][1];
+    if (strcmp(name, "free-pages") == 0 || strcmp(name, "zero-pages") == 0)
+        fprintf(page->paragraph, "residue%creclaim%c%d", HARD_SPACE, HARD_SPACE, (int)page->e->pid);
+    else
+        page_name(page, name, WHOLE_TEXT);
 }
 
 /* Why memory that leaves the resident set may not be free is said once in a paragraph:
@@ -37,7 +39,7 @@ static void print_cure(const struct page *page, const struct cure_prediction *cu
 {
     const struct column *column = &page->groups.column;
 
-    page_name(page, cure_phrase(cure->name), WHOLE_TEXT);
+    print_cure_name(page, cure->name);
     if (cure->rss_bytes == 0) {
         fputs(" would return nothing", page->paragraph);
         return;

@@ -121,14 +121,14 @@ static void the_first_screen(void **state)
               "  unexplained          18 MiB  ▍\n"
               "\n"
               "why:  freeing a large block raised the threshold\n"
-              "help: giving free pages back would return 900 MiB; malloc_trim(0) would return\n"
+              "help: residue reclaim 4242 would return 900 MiB; malloc_trim(0) would return\n"
               "      600 MiB of RSS but free only 7 MiB (the rest is shared with forks, or part\n"
               "      of huge pages)\n"
               "help: MALLOC_MMAP_THRESHOLD_=131072 MALLOC_TRIM_THRESHOLD_=131072\n"
               "      in the environment at start keeps large blocks in mappings of their own,\n"
               "      which free() gives back; programs that allocate and free large blocks all\n"
               "      the time can become many times slower, so measure yours\n"
-              "help: in all, giving free pages back would return 1044 MiB; malloc_trim(0) would\n"
+              "help: in all, residue reclaim 4242 would return 1044 MiB; malloc_trim(0) would\n"
               "      return 612 MiB\n"
               "note: not in RSS: 12 MiB in swap\n"
               "note: nothing was changed; the process was paused for 4 ms\n");
@@ -411,7 +411,7 @@ static void the_total_is_told_once(void **state)
     lacks(text, "in all,");
     e.findings.count = 0;
     check(&e, plain,
-          "help: in all, giving free pages back would return 1044 MiB; malloc_trim(0) would\n");
+          "help: in all, residue reclaim 4242 would return 1044 MiB; malloc_trim(0) would\n");
     e.tally.arenas[0].in_bins.shared_bytes = 1044 * MIB;
     check(&e, (struct report_style){.width = 200},
           "would return 1044 MiB of RSS but free only 0 B (the rest");
