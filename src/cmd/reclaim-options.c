@@ -14,6 +14,7 @@ enum {
     OPTION_MIN_BYTES,
     OPTION_SPLIT_FROM,
     OPTION_MAX_PAUSE,
+    OPTION_NO_INJECT,
 };
 
 enum { SPLIT_FROM = 25 }; /* percent */
@@ -27,6 +28,8 @@ static const struct argp_option options[] = {
      "stop the process for no longer than this at a time (5ms), where that is enough to list what "
      "is free",
      0},
+    {"no-inject", OPTION_NO_INJECT, NULL, 0,
+     "have the process itself call nothing; what only it can give back stays", 0},
     {"watch-for", OPTION_WATCH_FOR, "TIME", 0,
      "look at the process for so long afterwards (30s): its resident set and page faults", 0},
     {"min-bytes", OPTION_MIN_BYTES, "SIZE", 0, "do nothing if less (100M) would come back", 0},
@@ -89,6 +92,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case OPTION_WATCH_FOR:
         if (parse_duration(arg, &c->options.watch_ns))
             usage_error(state, "--watch-for takes a time like 30s, not '%s'", arg);
+        return 0;
+    case OPTION_NO_INJECT:
+        c->options.limits.no_inject = true;
         return 0;
     case OPTION_MAX_PAUSE:
         if (parse_duration(arg, &c->options.limits.pause_ns) || !c->options.limits.pause_ns)

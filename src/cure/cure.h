@@ -35,6 +35,7 @@ struct cure_outcome {
 /* How cures are to go about it. */
 struct cure_limits {
     uint64_t pause_ns;               /* the longest stop, where that suffices to prove anything */
+    bool no_inject;                  /* nothing may be run in the process */
     unsigned split_percent;          /* a huge page is split only if at least so much of it goes */
     const atomic_bool *interrupted;  /* set: finish the step and report; may be NULL */
     struct progress progress;

@@ -1,9 +1,8 @@
 /*
  * The cure of memory that was freed and kept: whole free pages of glibc's heaps go back, those of thread arenas' tops too.
  *
- * Nothing is injected, and nothing destructive is asked of the kernel on the strength of what was seen in a stop: if residue
- * were killed in between, the process would run again before it is done, take such a page into use, and lose it. Instead, a
- * block of 2 MiB at a time:
+ * As much as possible goes without anything destructive being asked of the kernel on the strength of what was seen in a
+ * stop, a block of 2 MiB at a time (free-zeroed.c):
  *
  *   1. The kernel is asked to make a huge page of the block (MADV_COLLAPSE), while the process runs.
  *   2. In a stop, when the heap is quiet, its free chunks are listed anew, and zeros written over those of the block's
@@ -12,15 +11,19 @@
  *      is right.
  *   3. The process runs, and the kernel is asked to split the huge page. It drops the pages in which it finds nothing but
  *      zeros, and which the process therefore has not used since: see cure/split.h.
+ *
+ * What is left then, at the edges of mappings, and all where the kernel or our rights do not allow that, goes by a discard
+ * that the process is made to call (free-discarded.c): see cure/discard.h.
  */
 #pragma once
 
 #include "cure/free-plan.h"
 #include "cure/heap-stop.h"
-#include "cure/split.h"
 
 struct free_pages {
     struct free_plan plan;
+    const struct cure_places *places; /* borrowed from who asked for the prediction */
+    struct why no_discard;   /* why the process cannot be made to discard anything; "": it can */
     struct read_hints hints; /* where the lists lead */
 };
 

@@ -97,6 +97,39 @@ static void skip_few(const struct block *block, uint64_t bytes)
     cure_skip(block->outcome, bytes, reason.text);
 }
 
+/* Whether a free page is a part of a huge page that stays: then its discard would free nothing. */
+static bool has_part_of_huge(const struct block *block, size_t pages)
+{
+    for (size_t i = 0; i < BLOCK_PAGES; i++)
+        if (block->free.is_in[i] && block->flags[i] & PAGE_HUGE &&
+            page_is_resident(block->flags[i]))
+            return pages < BLOCK_PAGES;
+    return false;
+}
+
+static int add(struct block *block, struct free_blocks *to, size_t pages)
+{
+    block->outcome->predicted_rss_bytes += pages * PAGE_BYTES;
+    block->outcome->predicted_charge_bytes += pages * PAGE_BYTES;
+    return vector_push(to,
+                       ((struct free_block){.address = block->address, .pages = (uint16_t)pages}));
+}
+
+/* The kernel does not take it as a whole. */
+static int decide_singly(struct block *block, size_t pages, const char *obstacle)
+{
+    struct why reason;
+
+    if (!block->view->no_discard && !has_part_of_huge(block, pages))
+        return add(block, &block->plan->singles, pages);
+    if (block->view->no_discard)
+        why_set(&reason, 0, "%s; and %s", obstacle, block->view->no_discard);
+    else
+        why_set(&reason, 0, "it is a part of a huge page that stays: %s", obstacle);
+    cure_skip(block->outcome, pages * PAGE_BYTES, reason.text);
+    return 0;
+}
+
 static int decide(struct block *block, size_t pages)
 {
     bool huge = is_huge(block->flags);
@@ -104,14 +137,13 @@ static int decide(struct block *block, size_t pages)
 
     if (pages == 0)
         return 0;
+    if (!obstacle)
+        obstacle = block->view->no_blocks;
     if (obstacle)
-        return cure_skip(block->outcome, pages * PAGE_BYTES, obstacle), 0;
+        return decide_singly(block, pages, obstacle);
     if (huge && pages * 100 < BLOCK_PAGES * block->view->split_percent)
         return skip_few(block, pages * PAGE_BYTES), 0;
-    block->outcome->predicted_rss_bytes += pages * PAGE_BYTES;
-    block->outcome->predicted_charge_bytes += pages * PAGE_BYTES;
-    return vector_push(block->plan,
-                       ((struct free_block){.address = block->address, .pages = (uint16_t)pages}));
+    return add(block, &block->plan->blocks, pages);
 }
 
 static int plan_block(struct block *block, struct why *why)

@@ -2,8 +2,8 @@
  * Which free pages can go, and in what way. Pure: from the chunks that are free, the states of their pages, and what the
  * mappings are used for.
  *
- * Pages go by whole blocks of 2 MiB: see cure/free-pages.h. In a block there must be nothing that would be hurt, or would
- * cost more than it brings, if the kernel made a huge page of it.
+ * Pages go by whole blocks of 2 MiB where that can be: see cure/free-pages.h. In a block there must be nothing that would
+ * be hurt, or would cost more than it brings, if the kernel made a huge page of it. Else they go one by one.
  */
 #pragma once
 
@@ -25,14 +25,19 @@ struct free_block {
 };
 
 struct free_plan {
-    struct free_block *items; /* ascending */
-    size_t count, capacity;
+    struct free_blocks {
+        struct free_block *items; /* ascending */
+        size_t count, capacity;
+    } blocks,                     /* which the kernel takes as a whole */
+        singles;                  /* of which the process has to discard single pages */
 };
 
 struct free_plan_view {
     const struct free_chunks *chunks;
     const struct cure_places *places;
     struct memory *memory;    /* asked for page states only */
+    const char *no_blocks;    /* why the kernel cannot be asked to take blocks; NULL: it can */
+    const char *no_discard;   /* why the process cannot be made to discard pages; NULL: it can */
     const char *no_new_huge_pages; /* static: why no huge page can be made in this process; NULL: it can */
     unsigned split_percent;   /* of a huge page, at least so much must go */
 };

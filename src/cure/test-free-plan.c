@@ -36,7 +36,8 @@ static remote_addr page(size_t index)
 /* Four blocks of small pages in one mapping; nothing is free. */
 static void prepare(void)
 {
-    free(made.plan.items);
+    free(made.plan.blocks.items);
+    free(made.plan.singles.items);
     cure_outcome_free(&made.outcome);
     memset(&made, 0, sizeof made);
     memset(made.flags, PLAIN, sizeof made.flags);
@@ -48,6 +49,7 @@ static void prepare(void)
     made.view = (struct free_plan_view){.chunks = &made.chunks,
                                         .places = &made.places,
                                         .memory = &made.memory.memory,
+                                        .no_discard = "it is not wanted",
                                         .split_percent = 25};
 }
 
@@ -65,8 +67,10 @@ static void expect(uint64_t pages, uint64_t left, const char *reason)
     uint64_t planned = 0, found = 0, all = 0;
 
     assert_int_equal(free_pages_plan(&made.view, &made.plan, &made.outcome, NULL), 0);
-    for (size_t i = 0; i < made.plan.count; i++)
-        planned += made.plan.items[i].pages;
+    for (size_t i = 0; i < made.plan.blocks.count; i++)
+        planned += made.plan.blocks.items[i].pages;
+    for (size_t i = 0; i < made.plan.singles.count; i++)
+        planned += made.plan.singles.items[i].pages;
     assert_int_equal(planned, pages);
     assert_int_equal(made.outcome.predicted_rss_bytes, pages * PAGE_BYTES);
     assert_int_equal(made.outcome.predicted_charge_bytes, pages * PAGE_BYTES);
@@ -87,11 +91,11 @@ static void whole_pages_of_chunks_go(void **state)
     free_pages(20, 21);
     free_pages(500, 1100); /* in three blocks */
     expect(7 + 1 + 600, 0, NULL);
-    assert_int_equal(made.plan.count, 3);
-    assert_int_equal(made.plan.items[0].address, BASE);
-    assert_int_equal(made.plan.items[0].pages, 8 + 12);
-    assert_int_equal(made.plan.items[1].pages, 512);
-    assert_int_equal(made.plan.items[2].pages, 76);
+    assert_int_equal(made.plan.blocks.count, 3);
+    assert_int_equal(made.plan.blocks.items[0].address, BASE);
+    assert_int_equal(made.plan.blocks.items[0].pages, 8 + 12);
+    assert_int_equal(made.plan.blocks.items[1].pages, 512);
+    assert_int_equal(made.plan.blocks.items[2].pages, 76);
 }
 
 static void headers_and_list_pointers_stay(void **state)
@@ -120,7 +124,7 @@ static void what_is_not_resident_does_not_count(void **state)
     free_pages(3, 20);
     memset(made.flags, 0, sizeof made.flags);
     expect(0, 0, NULL);
-    assert_int_equal(made.plan.count, 0);
+    assert_int_equal(made.plan.blocks.count, 0);
 }
 
 static void what_a_fork_shares_stays(void **state)
@@ -204,6 +208,46 @@ static void huge_pages_are_split_for_a_quarter(void **state)
     expect(297, 0, NULL);
 }
 
+/* What the kernel does not take as a whole, the process can. */
+static void the_rest_goes_page_by_page(void **state)
+{
+    prepare();
+    made.view.no_discard = NULL;
+    free_pages(3, 20); /* at the edge */
+    free_pages(600, 700);
+    free_pages(1100, 1200); /* at the other */
+    free_pages(1510, 1520); /* beyond it */
+    made.place_items[0].range = (struct range){page(1), page(1500)};
+    expect(17 + 100 + 100, 10, "changed");
+    assert_int_equal(made.plan.blocks.count, 1);
+    assert_int_equal(made.plan.singles.count, 2);
+    prepare();
+    made.view.no_discard = NULL;
+    made.view.no_blocks = "no rights";
+    free_pages(3, 20);
+    free_pages(600, 700);
+    expect(117, 0, NULL);
+    assert_int_equal(made.plan.blocks.count, 0);
+    prepare(); /* not what is left of it because others use it */
+    made.view.no_discard = NULL;
+    made.place_items[0].obstacle = "it is locked";
+    free_pages(3, 20);
+    expect(0, 17, "it is locked");
+}
+
+static void parts_of_huge_pages_free_nothing(void **state)
+{
+    prepare();
+    made.view.no_discard = NULL;
+    made.view.no_blocks = "no rights";
+    huge(0);
+    huge(1);
+    free_pages(3, 300);
+    free_pages(512, 1024);
+    expect(512, 297, "a part of a huge page that stays: no rights");
+    assert_int_equal(made.plan.singles.count, 1);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -215,6 +259,8 @@ int main(void)
         cmocka_unit_test(mappings_have_edges),
         cmocka_unit_test(obstacles_are_told),
         cmocka_unit_test(huge_pages_are_split_for_a_quarter),
+        cmocka_unit_test(the_rest_goes_page_by_page),
+        cmocka_unit_test(parts_of_huge_pages_free_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

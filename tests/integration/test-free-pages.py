@@ -15,7 +15,7 @@ import cgroups
 import kernel
 import residue
 import tap
-from processes import end, start
+from processes import end, start, wait_until
 from victims import GLIBCS, THOROUGH, Victim
 
 ROUNDS = int(os.environ.get("RESIDUE_ROUNDS", 25))
@@ -24,11 +24,17 @@ HEAPS = ["quiet", "threads-few-survivors", "tops", "mmap-threshold", "arena-mult
          "memalign", "namespaces"]
 HEAPS_OF_OTHERS = ["quiet", "tops", "threads-few-survivors"]
 EDGE = "at the edge of its mapping"
+BARE = ["setpriv", "--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice"]   # so that the process discards all itself
 
 
 def needs_splitting():
     if kernel.release() < (6, 12):
         raise tap.Skip("huge pages drop their zeros when split only since Linux 6.12")
+
+
+def can_be_bare():
+    if subprocess.run([*BARE, "true"], capture_output=True, check=False).returncode:
+        raise tap.Skip("capabilities cannot be dropped here")
 
 
 def reclaim(pid, *arguments, codes=(0,), **options):
@@ -47,31 +53,53 @@ def skipped(said, part=""):
     return sum(skip["bytes"] for skip in cure(said)["skipped"] if part in skip["reason"])
 
 
-def as_predicted(heap, glibc):
+def as_predicted(heap, glibc, *arguments, leaves=0, **options):
     """And what is left is what why still calls returnable."""
     needs_splitting()
     with Victim(heap, glibc=glibc) as victim:
         returnable = residue.why(victim.pid)["ledger"]["heap.free.returnable"]
-        dry, before = reclaim(victim.pid, "--dry-run"), kernel.rss(victim.pid)
-        said = reclaim(victim.pid)
+        dry, before = reclaim(victim.pid, "--dry-run", *arguments, **options), kernel.rss(victim.pid)
+        said = reclaim(victim.pid, *arguments, **options)
         told, after = cure(said), kernel.rss(victim.pid)
         tap.note(f"{returnable} returnable, {told['predicted_rss_bytes']} predicted, {told['returned_rss_bytes']} returned, "
                  f"left {skipped(said)}; RSS {before} to {after}; longest pause {said['pauses']['longest_ns'] // 1000} us")
         tap.equal("predicted and left", told["predicted_rss_bytes"] + skipped(said), returnable)
         tap.equal("predicted dry", cure(dry)["predicted_rss_bytes"], told["predicted_rss_bytes"])
         tap.equal("returned", told["returned_rss_bytes"], told["predicted_rss_bytes"])
-        tap.equal("left at edges", skipped(said, EDGE), skipped(said))
+        tap.equal("left for the reason that is expected", skipped(said, EDGE), skipped(said))
+        assert skipped(said) <= leaves, said
         # Pages of blocks that were never written to hold only zeros, and go along.
         assert before - after >= told["returned_rss_bytes"], (before, after, told)
         tap.equal("rss_after_bytes", said["rss_after_bytes"], after)
         victim.command("check")
         tap.equal("returnable then", residue.why(victim.pid)["ledger"]["heap.free.returnable"], skipped(said))
-        tap.equal("predicted then", cure(reclaim(victim.pid))["predicted_rss_bytes"], 0)
+        tap.equal("predicted then", cure(reclaim(victim.pid, *arguments, **options))["predicted_rss_bytes"], 0)
         victim.command("take", "5000", "3000")   # out of what was given back, as out of anything free
         victim.command("take", "300", "100000")
         victim.command("check")
         victim.command("trim")
         tap.equal("exit code", victim.quit(), 0)
+
+
+def from_outside_only(heap, glibc):
+    """What is at the edges of mappings stays then."""
+    as_predicted(heap, glibc, "--no-inject", leaves=20 << 20)
+
+
+def without_rights_to_advise(heap, glibc):
+    """The process can do it all itself."""
+    can_be_bare()
+    as_predicted(heap, glibc, before=BARE)
+
+
+def all_as_malloc_trim(glibc):
+    """And more, where thread arenas have tops."""
+    needs_splitting()
+    with Victim("quiet", glibc=glibc) as victim:
+        expected = residue.why(victim.pid)["trim_would_return_bytes"]
+        returned = cure(reclaim(victim.pid))["returned_rss_bytes"]
+        tap.note(f"malloc_trim(0) would have returned {expected}, reclaim {returned}")
+        assert returned >= expected * 0.99, (returned, expected)
 
 
 def rss_falls_exactly():
@@ -104,6 +132,11 @@ def what_a_fork_shares_is_left():
         assert skipped(said, "a fork shares") > 0, said
         tap.equal("RSS of all", [kernel.rss(pid) for pid in (victim.pid, *victim.forks)], before)
         victim.command("check")
+
+
+def is_let_go(victim):
+    """At once, or when what was begun in it has been ended by the process that holds it then."""
+    wait_until("nobody traces it", lambda: kernel.status(victim.pid)["TracerPid"] == 0)
 
 
 def busy(kind, threads, glibc, rate="20000"):
@@ -139,7 +172,7 @@ def killed(heap, arguments, go, glibc="system"):
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             time.sleep(chance.uniform(0.005, 0.4))
             end(child)
-            tap.equal("tracer", kernel.status(victim.pid)["TracerPid"], 0)
+            is_let_go(victim)
             assert kernel.state(victim.pid)[0] in "SRD", kernel.state(victim.pid)
             if number % 5 == 0:
                 victim.command("check")
@@ -150,7 +183,7 @@ def killed(heap, arguments, go, glibc="system"):
         tap.equal("exit code of the victim", victim.quit(), 0)
 
 
-def killed_everywhere(threads):
+def killed_everywhere(threads, before=()):
     """At each point between two things that it does: by a process that changes its heap all the time."""
     needs_splitting()
     killed_times, ended = 0, 0
@@ -158,9 +191,10 @@ def killed_everywhere(threads):
         victim.command("go", "100000")
         for number in range(1, 200, 1 if THOROUGH else 3):
             result = residue.run("reclaim", "--only=free-pages", victim.pid,
-                                 env={**os.environ, "RESIDUE_TEST_DIE_AT": str(number)})
+                                 env={**os.environ, "RESIDUE_TEST_DIE_AT": str(number), "RESIDUE_TEST_DIE": "program"},
+                                 before=before)
             assert result.returncode in (-signal.SIGKILL, 0, 1, 69), result
-            tap.equal("tracer", kernel.status(victim.pid)["TracerPid"], 0)
+            is_let_go(victim)
             killed_times += result.returncode == -signal.SIGKILL
             ended += result.returncode != -signal.SIGKILL
             if number % 10 == 0:
@@ -173,10 +207,19 @@ def killed_everywhere(threads):
     assert killed_times > 10, killed_times
 
 
+def discarding_killed():
+    can_be_bare()
+    killed_everywhere(3, before=BARE)
+
+
 TESTS = [(f"{heap}, glibc {glibc}", lambda heap=heap, glibc=glibc: as_predicted(heap, glibc))
          for glibc in GLIBCS for heap in (HEAPS if glibc == "system" else HEAPS_OF_OTHERS)]
 TESTS += [(f"{heap}, glibc {glibc}", lambda heap=heap, glibc=glibc: as_predicted(heap, glibc))
           for heap, glibc in (("quiet", "system static"), ("brk-blocked", "2.44 static-pie"))]
+TESTS += [(f"{test.__name__.replace('_', ' ')}, {heap}, glibc {glibc}", lambda test=test, heap=heap, glibc=glibc: test(heap, glibc))
+          for test in (from_outside_only, without_rights_to_advise)
+          for heap, glibc in (("quiet", "system"), ("tops", "2.31"), ("one-kib-half", "system"), ("quiet", "2.43"))]
+TESTS += [(f"as much as malloc_trim, glibc {glibc}", lambda glibc=glibc: all_as_malloc_trim(glibc)) for glibc in ("system", "2.44")]
 TESTS += [
     ("RSS falls by what was returned", rss_falls_exactly),
     ("the charge falls as far", the_charge_falls),
@@ -189,6 +232,7 @@ TESTS += [(f"busy, {kind}, {threads} threads, glibc {glibc}",
 TESTS += [
     ("killed at every point, 3 threads", lambda: killed_everywhere(3)),
     ("killed at every point, one thread", lambda: killed_everywhere(0)),
+    ("killed at every point while the process discards all", discarding_killed),
     ("killed at a busy process", lambda: killed("fill", ["mixed:64:3"], True)),
     ("killed at a busy process of one thread", lambda: killed("fill", ["mixed:64"], True)),
     ("killed at a quiet one", lambda: killed("quiet", [], False)),

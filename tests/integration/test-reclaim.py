@@ -10,7 +10,7 @@ import kernel
 import residue
 import tap
 from processes import end, start, wait_until
-from victims import Victim
+from victims import HUGE_GLIBCS, HUGE_TUNABLE, Victim
 
 HUGE_PAGES, LENGTH = 16, 16 * kernel.HUGE
 WRITTEN = 2 * HUGE_PAGES * kernel.PAGE   # the page in the middle and one more, which are never the same page
@@ -19,7 +19,7 @@ SLACK = 64 * kernel.PAGE * (os.cpu_count() + 1)   # each CPU may keep so much of
 
 def reclaim(pid, *arguments, code=0, **options):
     """What `residue reclaim --json` says, checked."""
-    result = residue.run("reclaim", "--json", *arguments, pid, **options)
+    result = residue.run("reclaim", "--json", "--only=zero-pages", *arguments, pid, **options)
     assert result.returncode == code, f"exit code {result.returncode}: {result.stderr}{result.stdout}"
     said = json.loads(result.stdout)
     assert said["format"] == "residue.reclaim/1" and said["pid"] == int(pid), said
@@ -97,7 +97,7 @@ def nothing_is_lost_of_a_busy_process():
     needs_splitting()
     with Inflated("busy") as victim:
         for _ in range(10):
-            result = residue.run("reclaim", "--json", victim.pid)
+            result = residue.run("reclaim", "--json", "--only=zero-pages", victim.pid)
             assert result.returncode in (0, 1), result
             victim.command("check")
         tap.note(f"last: {cure(json.loads(result.stdout))}")
@@ -115,7 +115,7 @@ def is_left(state, says):
         tap.equal("huge bytes", victim.huge_bytes(), LENGTH)
         found = [skip for skip in told["skipped"] if says in skip["reason"]]
         assert found and sum(skip["bytes"] for skip in found) > LENGTH // 10, told
-        text = residue.run("reclaim", victim.pid).stdout
+        text = residue.run("reclaim", "--only=zero-pages", victim.pid).stdout
         assert "nothing of it can come back" in text and "left: " in text, text
         victim.command("check")
 
@@ -137,7 +137,7 @@ def little_is_not_worth_it():
         said = reclaim(victim.pid, "--min-bytes=1G")
         assert said["below_min_bytes"] and not cure(said)["applied"], said
         tap.equal("huge bytes", victim.huge_bytes(), LENGTH)
-        text = residue.run("reclaim", "--min-bytes=1G", victim.pid).stdout
+        text = residue.run("reclaim", "--only=zero-pages", "--min-bytes=1G", victim.pid).stdout
         assert "nothing was done" in text, text
 
 
@@ -175,7 +175,7 @@ def capabilities_are_named():
     needs_splitting()
     with Inflated("still") as victim:
         bare = ["setpriv", "--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice"]
-        result = residue.run("reclaim", victim.pid, before=bare)
+        result = residue.run("reclaim", "--only=zero-pages", victim.pid, before=bare)
         if result.returncode == 1 and "setpriv" in result.stderr:
             raise tap.Skip(f"capabilities cannot be dropped here: {result.stderr.strip()}")
         assert result.returncode == 77 and "CAP_SYS_NICE" in result.stderr and result.stdout == "", result
@@ -183,9 +183,26 @@ def capabilities_are_named():
         tap.equal("huge bytes", victim.huge_bytes(), LENGTH)
 
 
+def both_cures(glibc):
+    """A heap in huge pages, of which much is free and much of what is in use was never written to."""
+    needs_splitting()
+    with Victim("huge-heap", glibc=glibc, **HUGE_TUNABLE) as victim:
+        if not sum(fields.get("AnonHugePages", 0) for *_, fields in kernel.smaps(victim.pid)):
+            raise tap.Skip("this kernel gave no huge pages to the heap")
+        before = kernel.rss(victim.pid)
+        said = json.loads(residue.run("reclaim", "--json", victim.pid).stdout)
+        tap.note([(each["name"], each["predicted_rss_bytes"], each["returned_rss_bytes"], each["skipped"]) for each in said["cures"]])
+        for each in said["cures"]:
+            tap.equal(f"returned by {each['name']}", each["returned_rss_bytes"], each["predicted_rss_bytes"])
+        assert sum(each["returned_rss_bytes"] for each in said["cures"]) > before // 3, said
+        assert before - kernel.rss(victim.pid) >= sum(each["returned_rss_bytes"] for each in said["cures"]), said
+        victim.command("check")
+        tap.equal("exit code", victim.quit(), 0)
+
+
 def a_process_without_huge_pages():
     with Victim("quiet") as victim:
-        said = reclaim(victim.pid, "--only=zero-pages")
+        said = reclaim(victim.pid)
         tap.equal("predicted", cure(said)["predicted_rss_bytes"], 0)
         victim.command("check")
 
@@ -204,5 +221,6 @@ tap.run([
     ("it is watched", it_is_watched),
     ("an interrupt is no loss", an_interrupt_is_no_loss),
     ("capabilities are named", capabilities_are_named),
+    *[(f"both cures, glibc {glibc}", lambda glibc=glibc: both_cures(glibc)) for glibc in HUGE_GLIBCS],
     ("a process without huge pages", a_process_without_huge_pages),
 ])

@@ -1,0 +1,172 @@
+#include <errno.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#include "cure/free-batch.h"
+#include "cure/points.h"
+#include "cure/split.h"
+
+static const uint8_t zeros[HUGE_BYTES]; /* never touched: the kernel's zero page */
+
+/* Notes what is there, and makes a huge page of it where it is none. */
+static int make_huge(struct batch *batch, struct step *step)
+{
+    uint8_t flags[BLOCK_PAGES];
+    int r = batch_flags(batch, step, flags);
+
+    for (size_t i = 0; r == 0 && i < BLOCK_PAGES; i++)
+        step->before.is_in[i] = page_is_resident(flags[i]) && flags[i] & PAGE_EXCLUSIVE;
+    step->was_huge = r == 0 && flags[0] & PAGE_HUGE;
+    return r ? r : collapse_page(&batch->look->target, step->address, batch->why);
+}
+
+static int make_all_huge(struct batch *batch)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < batch->count; i++)
+        r = make_huge(batch, &batch->steps[i]);
+    return r;
+}
+
+/* One huge page, and this process' alone: else zeros would be written into many pages for nothing,
+ * or un-share what a fork has. */
+static bool is_whole(const uint8_t *flags)
+{
+    for (size_t i = 0; i < BLOCK_PAGES; i++)
+        if (!(flags[i] & PAGE_HUGE) || !(flags[i] & PAGE_EXCLUSIVE) ||
+            !page_is_resident(flags[i]) || flags[i] & PAGE_FILE)
+            return false;
+    return true;
+}
+
+/* Zeros over runs of pages of one block. */
+static int write_zeros(const struct batch *batch, struct step *step)
+{
+    struct iovec local[BLOCK_PAGES / 2], remote[BLOCK_PAGES / 2];
+    size_t count = 0, bytes = 0;
+    ssize_t written;
+
+    for (size_t i = 0; i < BLOCK_PAGES; i++) {
+        remote_addr page = step->address + i * PAGE_BYTES;
+
+        if (!step->chosen.is_in[i])
+            continue;
+        if (i == 0 || !step->chosen.is_in[i - 1])
+            /* An address in the target: never followed here. */
+            remote[count++] = (struct iovec){(void *)(uintptr_t)page, 0};
+        remote[count - 1].iov_len += PAGE_BYTES;
+        bytes += PAGE_BYTES;
+    }
+    for (size_t i = 0; i < count; i++)
+        local[i] = (struct iovec){(void *)(uintptr_t)zeros, remote[i].iov_len};
+    cure_point();
+    written = count ? process_vm_writev(batch->look->pid, local, count, remote, count, 0) : 0;
+    if (written < 0)
+        return -errno;
+    return (size_t)written == bytes ? 0 : -EFAULT;
+}
+
+/* On the thread that traces. */
+static int write_all_zeros(void *context)
+{
+    struct batch *batch = context;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < batch->count; i++)
+        r = write_zeros(batch, &batch->steps[i]);
+    return r;
+}
+
+/* The block's pages that are free now. A place that has changed since is left alone. */
+static int prove(struct batch *batch, struct step *step)
+{
+    uint8_t flags[BLOCK_PAGES];
+    int r = batch_flags(batch, step, flags);
+
+    step->chosen = (struct block_pages){{false}};
+    if (r)
+        return r;
+    step->huge = is_whole(flags);
+    if (step->huge)
+        free_pages_of_block(&batch->chunks, step->address, &step->chosen);
+    return 0;
+}
+
+static int zero_in_stop(struct batch *batch)
+{
+    int r = batch_stop(batch);
+
+    if (r)
+        return r;
+    for (size_t i = 0; r == 0 && i < batch->count; i++)
+        r = prove(batch, &batch->steps[i]);
+    if (r == 0) {
+        r = target_on_tracer(&batch->look->target, write_all_zeros, batch);
+        if (r)
+            why_set(batch->why, r, "writing to process %d: %s", (int)batch->look->pid,
+                    strerror(-r));
+    }
+    batch_resume(batch);
+    return r;
+}
+
+/* Also those in which nothing was found to be free after all: the kernel made them huge for us. */
+static int split_all(struct batch *batch)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < batch->count; i += SPLIT_BATCH) {
+        struct huge_page pages[SPLIT_BATCH];
+        size_t count = 0;
+
+        for (size_t k = i; k < batch->count && k < i + SPLIT_BATCH; k++)
+            pages[count++] = (struct huge_page){.address = batch->steps[k].address};
+        r = split_pages(&batch->look->target, pages, count, batch->why);
+    }
+    return r;
+}
+
+static int verify(struct batch *batch, const struct step *step, struct cure_outcome *outcome)
+{
+    uint8_t flags[BLOCK_PAGES];
+    uint64_t went = 0, stayed = 0, wanted = step->predicted;
+    int r = batch_flags(batch, step, flags);
+
+    if (r)
+        return r;
+    for (size_t i = 0; i < BLOCK_PAGES; i++)
+        if (step->before.is_in[i] && step->chosen.is_in[i]) {
+            went += !page_is_resident(flags[i]);
+            stayed += page_is_resident(flags[i]);
+        }
+    outcome->returned_rss_bytes += went * PAGE_BYTES;
+    outcome->huge_pages_split += step->was_huge && !(flags[0] & PAGE_HUGE);
+    if (!step->huge)
+        cure_skip(
+            outcome, wanted * PAGE_BYTES,
+            "the kernel made no huge page of its block: none was free, or memory beside it is "
+            "pinned or in use by the kernel just now");
+    else if (flags[0] & PAGE_HUGE)
+        cure_skip(outcome, wanted * PAGE_BYTES,
+                  "the kernel did not split its huge page: it is "
+                  "pinned, or in use by the kernel just now");
+    else if (stayed + went < wanted || stayed)
+        cure_skip(outcome, (wanted > went ? wanted - went : 0) * PAGE_BYTES,
+                  "the process took it into use meanwhile");
+    return 0;
+}
+
+int batch_zero(struct batch *batch, struct cure_outcome *outcome)
+{
+    int r = make_all_huge(batch), split;
+
+    if (r)
+        return r;
+    r = zero_in_stop(batch);
+    split = split_all(batch); /* whatever went wrong: the kernel made them huge for us */
+    r = r ? r : split;
+    for (size_t i = 0; r == 0 && i < batch->count; i++)
+        r = verify(batch, &batch->steps[i], outcome);
+    return r;
+}
