@@ -59,11 +59,13 @@ static const struct thread_stack *stack_above(const struct thread_stacks *stacks
     return stacks && low < stacks->count ? &stacks->items[low] : NULL;
 }
 
-/* Whole pages below the stack pointer, and which of them no fork shares. */
+/* Whole pages below the stack pointer, and which of them no fork shares. A stack that the program
+ * gave to a thread may begin anywhere. */
 static int count_stale_pages(struct pass *pass, struct range pages, struct why *why)
 {
     uint8_t flags[BATCH_PAGES];
 
+    pages.start = align_up(pages.start, PAGE_BYTES);
     pages.end = align_down(pages.end, PAGE_BYTES);
     while (pass->view->memory && pages.start < pages.end) {
         size_t count = (size_t)(range_length(pages) >> PAGE_SHIFT);

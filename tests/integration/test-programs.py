@@ -174,6 +174,13 @@ def low_links():
         assert said["arenas"][0]["free_bytes"]["tcache"] >= 5 * 48, said["arenas"]
 
 
+def odd_stack():
+    """A stack that begins in the middle of a page: what is stale of it is counted all the same."""
+    process, _ = built("gcc", "-O1", "-pthread", source="tests/tools/odd-stack.c")
+    said = look(process.pid, "odd stack")
+    assert said["ledger"]["stack.stale"] > 512 << 10, said["ledger"]
+
+
 def go():
     """Without a libc, all memory comes from Go's runtime."""
     process, line = built("go", "build", source="src/runtime/victim-go.go", GOFLAGS="", GO111MODULE="off", GOTOOLCHAIN="local",
@@ -304,7 +311,8 @@ def whole_machine():
 
 
 tap.run([("nginx", nginx), ("memcached", memcached), ("postgres", postgres), ("postgres at work", busy_postgres),
-         ("redis", redis), ("advice for redis", advice_for_redis), ("low links", low_links), ("Go", go), ("musl", musl), ("static musl", static_musl)]
+         ("redis", redis), ("advice for redis", advice_for_redis), ("low links", low_links),
+         ("odd stack", odd_stack), ("Go", go), ("musl", musl), ("static musl", static_musl)]
         + [runtime(name) for name in RUNTIMES]
         + [interpreter(name) for name in SCRIPTS]
         + [("small programs", small_programs), ("every process of this machine", whole_machine)])
