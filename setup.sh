@@ -13,7 +13,7 @@ build_packages=(
     libdw-dev libelf-dev libjansson-dev zlib1g-dev liblzma-dev libbz2-dev
 )
 test_packages=(
-    libcmocka-dev clang libclang-rt-dev clang-format binutils file git
+    libcmocka-dev libseccomp-dev clang libclang-rt-dev clang-format binutils file git
     ruby nginx memcached postgresql redis-server php-cli erlang-base procps
     libjemalloc2 libjemalloc-dev libmimalloc2.0 libtcmalloc-minimal4 libgoogle-perftools4 libgc1
     musl-tools golang-go luajit default-jdk-headless

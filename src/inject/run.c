@@ -18,10 +18,11 @@
 
 enum { SYSCALL_STOP = SIGTRAP | 0x80, STRAY_STOPS_MOST = 64 };
 
-#define PATIENCE_NS      (10 * NS_PER_S)
-#define LAST_PATIENCE_NS (NS_PER_S)
-#define FIRST_WAIT_NS    UINT64_C(2000)
-#define LONGEST_WAIT_NS  (NS_PER_MS / 2)
+#define FIRST_PATIENCE_NS (2 * NS_PER_S) /* until it runs; else it is turned back */
+#define PATIENCE_NS       (10 * NS_PER_S)
+#define LAST_PATIENCE_NS  (NS_PER_S)
+#define FIRST_WAIT_NS     UINT64_C(2000)
+#define LONGEST_WAIT_NS   (NS_PER_MS / 2)
 
 static pid_t tid_of(const struct run *run)
 {
@@ -145,7 +146,7 @@ static int next_stop(const struct run *run, size_t stops)
 
         if (r)
             return r == -ESRCH ? gone(run) : refused(run, "it cannot go on", r);
-        r = wait_for_stop(run, PATIENCE_NS, &status);
+        r = wait_for_stop(run, stops ? PATIENCE_NS : FIRST_PATIENCE_NS, &status);
         if (r)
             return r == -ETIMEDOUT ? give_up(run, stops) : r;
         if (status == SYSCALL_STOP)
