@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -57,7 +58,7 @@ static const struct role *find(const char *name)
 
 /* All that nobody but this process may change. */
 static unsigned char *book;
-enum { BOOK_BYTES = 256 * 1024 };
+enum { BOOK_BYTES = 256 * 1024, FREE_BYTES = 1024 * 1024 };
 
 static void fill_book(void)
 {
@@ -73,6 +74,16 @@ static void check_book(void)
         check(book[i] == (unsigned char)(i * 7 + (i >> 8)));
 }
 
+/* Free memory, so that there is some to be given back. */
+static void leave_free_memory(void)
+{
+    void *block = malloc(FREE_BYTES);
+
+    check(block);
+    memset(block, 0x55, FREE_BYTES);
+    free(block);
+}
+
 int main(int argc, char **argv)
 {
     const struct role *role = argc == 3 ? find(argv[1]) : NULL;
@@ -84,14 +95,18 @@ int main(int argc, char **argv)
     if (shared == MAP_FAILED)
         return 1;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    mallopt(M_MMAP_THRESHOLD, 1 << 24);
+    mallopt(M_TRIM_THRESHOLD, 1 << 28);
     fill_book();
     if (role->begin)
         role->begin();
     shared->ready = 1;
     while (!shared->leave) {
         role->round();
-        if (shared->progress++ % 64 == 0)
+        if (shared->progress++ % 64 == 0) {
             check_book();
+            leave_free_memory();
+        }
     }
     check_book();
     return 0;
