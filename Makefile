@@ -8,12 +8,14 @@
 #   make install    to PREFIX (/usr/local); honours DESTDIR
 #
 # Also: clang and sanitize (all tests in those builds), fuzz (each fuzzer for FUZZ_SECONDS), kernels (the static program
-# on old kernels, in virtual machines: ./setup.sh kernels), soak (ROUNDS looks at busy programs, all tests SOAK times,
-# and kernels), bench (how long looks and pauses take, and how much memory), check-format, format, clean.
+# on old kernels, in virtual machines: ./setup.sh kernels), soak (ROUNDS looks at busy programs, CHAOS rounds of calls that
+# are injected, KILLS kills of whoever does it, all tests SOAK times, and kernels), bench (how long looks and pauses take, and how much memory), check-format, format, clean.
 
 PREFIX ?= /usr/local
 SOAK ?= 20
 ROUNDS ?= 1000
+CHAOS ?= 10000
+KILLS ?= 2000
 FUZZ_SECONDS ?= 3600
 FUZZ_STATE ?= /var/tmp/residue-fuzz-$(shell id -u)
 quick_suites = --suite unit --suite cli
@@ -30,7 +32,7 @@ configure_static = $(call configure,build-static,,-Dstatic=true)
 comma = ,
 
 .PHONY: all demo test clang sanitize static fuzz kernels soak bench install check-format format clean \
-	setup setup-test test-gcc test-clang test-sanitize test-static test-fuzz soak-rounds soak-tests
+	setup setup-test test-gcc test-clang test-sanitize test-static test-fuzz soak-rounds soak-chaos soak-tests
 
 all: setup
 	@$(call configure,build,,-Dtests=auto)
@@ -98,12 +100,17 @@ kernels: static
 
 # Every part runs, whatever becomes of the others.
 soak: setup-test
-	@$(MAKE) --no-print-directory --keep-going soak-rounds soak-tests kernels
+	@$(MAKE) --no-print-directory --keep-going soak-rounds soak-chaos soak-tests kernels
 
 soak-rounds: setup-test
 	@$(configure_gcc)
 	@meson configure build -Dtests=enabled
 	RESIDUE_ROUNDS=$(ROUNDS) $(run_tests) -C build --timeout-multiplier 20 churn
+
+soak-chaos: setup-test
+	@$(configure_gcc)
+	@meson configure build -Dtests=enabled
+	RESIDUE_CHAOS_ROUNDS=$(CHAOS) RESIDUE_CHAOS_KILLS=$(KILLS) $(run_tests) -C build --timeout-multiplier 20 chaos
 
 # Every heap with every C library; one that cannot be had fails here instead of being skipped.
 soak-tests: setup-test

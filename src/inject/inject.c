@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "inject/filters.h"
 #include "inject/internal.h"
+#include "inject/journal.h"
 #include "inject/wire.h"
 
 struct opening {
@@ -197,6 +198,8 @@ int injection_call(struct injection *injection, struct remote_call *calls, size_
         .injection = injection, .calls = calls, .count = count, .why = why};
     int r = prepare(&run, data, length);
 
+    for (size_t i = 0; r == 0 && i < count; i++)
+        journal_call(injection->target, &calls[i]);
     if (r == 0)
         r = target_on_tracer(injection->target, run_on_tracer, &run);
     if (r == 0)

@@ -73,7 +73,7 @@ void injection_close(struct injection *injection);
 remote_addr injection_data_at(const struct injection *injection, size_t count, size_t length);
 
 /*
- * Makes the calls, in order, in one go: INJECTION_CALLS_MOST at most. `data` (NULL with 0) is copied to the target
+ * Makes the calls, in order, in one go: INJECTION_CALLS_MOST at most; each is told to syslog before. `data` (NULL with 0) is copied to the target
  * before, and back from it afterwards. 0: all were made, whatever they returned. -EAGAIN: a signal came first, none was
  * made, try again after the next stop (rare). OUTCOME_NOT_POSSIBLE: refused, none was made (a seccomp filter, no room on
  * the stack). Another error: `made` tells which were made; -ETIMEDOUT: the thread does not run, and what was not made yet

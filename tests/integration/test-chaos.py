@@ -19,7 +19,7 @@ import time
 import tap
 from processes import PATIENCE
 
-VICTIM = os.environ["CHAOS_VICTIM"]
+VICTIM, STATIC_VICTIM = os.environ["CHAOS_VICTIM"], os.environ["STATIC_CHAOS_VICTIM"]
 TOOL = os.environ["INJECT_CALLS"]
 ROUNDS = int(os.environ.get("RESIDUE_CHAOS_ROUNDS", 0))
 KILLS = int(os.environ.get("RESIDUE_CHAOS_KILLS", 0))
@@ -31,16 +31,17 @@ MAY_BE_REFUSED = {"sleep", "limited-poll"}
 ROLES = ["general-registers", "vector-registers", "float-registers", "read", "poll", "limited-poll", "select", "epoll",
          "sleep", "absolute-sleep", "receive", "wait", "vfork", "exec", "semaphore", "sigsuspend", "ppoll", "pselect",
          "sigwait", "timer", "interrupted-read", "pause", "queue", "allocate", "workers", "spawn", "fork"]
+STATIC_ROLES = ["vector-registers", "read", "pselect", "timer", "workers"]   # in a static, stripped program
 HEAD = struct.Struct("IIQQ200s")   # struct shared
 
 
 class Victim:
-    def __init__(self, role):
+    def __init__(self, role, program=VICTIM):
         self.role = role
         self.file = tempfile.NamedTemporaryFile()
         self.file.truncate(4096)
         self.shared = mmap.mmap(self.file.fileno(), 4096)
-        self.process = subprocess.Popen([VICTIM, role, self.file.name], stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen([program, role, self.file.name], stdin=subprocess.DEVNULL)
         self.wait_until(lambda: self.head()[0], "is not ready")
         self.pid = self.process.pid
 
@@ -133,9 +134,9 @@ def points(end, index):
             if LONG or number < 14 or number > end - 8 or number % 8 == index % 8]
 
 
-def chaos(role, index):
+def chaos(role, index, program=VICTIM):
     tally, numbers = Tally(), random.Random(index)
-    with Victim(role) as victim:
+    with Victim(role, program) as victim:
         most = most_requests(victim, tally)
         for number in points(most + 2, index):
             kill_at(victim, number, tally)
@@ -177,6 +178,8 @@ if __name__ == "__main__":
              if LONG or role in MAY_BE_INTERRUPTED] +
             [(f"whoever has {role} make calls may be killed", lambda role=role, index=index: chaos(role, index))
              for index, role in enumerate(ROLES)] +
+            [(f"whoever has {role} make calls may be killed, in a static program",
+              lambda role=role, index=index: chaos(role, index, STATIC_VICTIM)) for index, role in enumerate(STATIC_ROLES)] +
             # Discarding is right only as long as nobody runs. Without such a process this fails at once.
             [("whoever discards what nobody uses may be killed", lambda: guarded("buffers", "program"))] +
             [(f"whoever has {role} make calls may be killed: {dies} of the two", lambda r=role, d=dies: guarded(r, d))
