@@ -30,6 +30,7 @@ struct arch_home {
     remote_addr pc;                    /* where it was when it was stopped */
     bool in_call;                      /* in a system call, or right behind one */
     bool restarts;                     /* a call begins again, for which a handled signal in between makes a difference; see inject.h */
+    bool keeps_time;                   /* it waits, and the kernel knows how long: no rt_sigreturn may be made, see run.c */
     bool own_mask;                     /* the call that begins again has a signal mask of its own while it waits */
     uint64_t mask;                     /* of blocked signals */
     uint8_t *state;                    /* vector registers and the like, in the form that rt_sigreturn takes */
@@ -67,6 +68,10 @@ bool arch_lay_out(remote_addr top, size_t state_size, size_t data_size, size_t c
 /* Writes the frames for layout->frames into `image`, which stands for layout->start. */
 void arch_build(uint8_t *image, const struct arch_layout *layout, const struct arch_code *code,
                 const struct arch_home *home, const struct arch_call *calls, size_t count);
+
+/* Those by which it makes call number `index` of the chain at once, and is then where the chain would be. */
+struct user_regs_struct arch_entry_at(const struct arch_layout *layout, const struct arch_code *code,
+                                      const struct arch_home *home, const struct arch_call *calls, size_t index);
 
 /* rt_sigreturn, with the arguments that a thread with these registers makes it. */
 struct arch_call arch_sigreturn(const struct user_regs_struct *registers);

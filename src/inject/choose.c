@@ -86,6 +86,9 @@ static int consider(struct injection *injection, const struct maps *maps,
     if (!thread->has_registers)
         return why_set(why, OUTCOME_NOT_POSSIBLE, "runs 32-bit code");
     r = arch_find_home(&thread->registers, &injection->home, why);
+    if (r == 0 && injection->home.keeps_time && !injection->target->guarded)
+        r = why_set(why, OUTCOME_NOT_POSSIBLE,
+                    "sleeps in a call whose remaining time only the kernel knows");
     if (r == 0)
         r = find_room(injection, maps, stacks, why);
     if (r == 0)
@@ -105,10 +108,26 @@ static void forget(struct injection *injection)
     injection->filters = NULL;
 }
 
-/* No signal can make a difference to it: see inject.h, if residue dies. */
-static bool is_best(const struct injection *injection, const struct thread_status *status)
+/* By what is at stake if everything dies that belongs to us, see inject.h: 0 is nothing. */
+static int rank(const struct injection *injection, const struct thread_status *status)
 {
-    return !injection->home.restarts || (status->caught & ~status->blocked) == 0;
+    if (injection->home.keeps_time)
+        return 2;
+    return injection->home.restarts && (status->caught & ~status->blocked);
+}
+
+/* Whether it is taken: `found` has a thread of that rank at least, or none yet. */
+static bool take(struct injection *injection, struct injection *found, int *found_rank,
+                 int new_rank)
+{
+    if (found->thread && new_rank >= *found_rank)
+        return false;
+    forget(found);
+    *found = *injection;
+    *found_rank = new_rank;
+    injection->home.state = NULL;
+    injection->filters = NULL;
+    return true;
 }
 
 /* The best of those that can be borrowed; after the first one not many more are looked at. 0;
@@ -119,24 +138,16 @@ static int choose_among(struct injection *injection, const struct maps *maps,
     struct target *target = injection->target;
     struct injection found = {0};
     size_t looks = 0;
-    int r = OUTCOME_NOT_POSSIBLE;
+    int r = OUTCOME_NOT_POSSIBLE, best = 0;
 
-    why_set(why, 0, "none is stopped");
     for (size_t i = 0; i < target->thread_count && looks < ALTERNATIVES_MOST; i++) {
         struct thread_status status;
 
         injection->thread = &target->threads[i];
         r = consider(injection, maps, stacks, &status, found.thread ? NULL : why);
-        if (r < 0)
+        if (r < 0 ||
+            (r == 0 && take(injection, &found, &best, rank(injection, &status)) && best == 0))
             break;
-        if (r == 0 && (!found.thread || is_best(injection, &status))) {
-            forget(&found);
-            found = *injection;
-            injection->home.state = NULL;
-            injection->filters = NULL;
-            if (is_best(&found, &status))
-                break;
-        }
         looks += found.thread != NULL;
         forget(injection);
     }

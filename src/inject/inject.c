@@ -112,16 +112,14 @@ static int fetch_data(struct run *run, void *data, size_t length)
 static void build(struct run *run, const void *data, size_t length)
 {
     const struct injection *injection = run->injection;
-    struct arch_call calls[INJECTION_CALLS_MOST];
-
     for (size_t i = 0; i < run->count; i++) {
-        calls[i].number = run->calls[i].number;
-        memcpy(calls[i].arguments, run->calls[i].arguments, sizeof calls[i].arguments);
+        run->made[i].number = run->calls[i].number;
+        memcpy(run->made[i].arguments, run->calls[i].arguments, sizeof run->made[i].arguments);
         run->calls[i].made = false;
     }
     if (length)
         memcpy(run->image + (run->layout.data - run->layout.start), data, length);
-    arch_build(run->image, &run->layout, &injection->code, &injection->home, calls, run->count);
+    arch_build(run->image, &run->layout, &injection->code, &injection->home, run->made, run->count);
 }
 
 /* Each call as the filters will see it, those that lead from one to the next included: they come

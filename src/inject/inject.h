@@ -34,8 +34,11 @@
  *   -ERESTART_RESTARTBLOCK of poll without timeout, of futex
  *   waits until a point in time                                 the same call with the same arguments: that is what
  *                                                               restarting it means there
- *   -ERESTART_RESTARTBLOCK of nanosleep, poll with a timeout,   never: rt_sigreturn forgets how much time is left
- *   futex waits for a duration                                  (restore_sigcontext, do_no_restart_syscall)
+ *   -ERESTART_RESTARTBLOCK of nanosleep, poll with a limit,    only as a last resort, and with target->guarded, by whom
+ *   futex waits for a duration, and of any of them that was     no rt_sigreturn is made, which would forget how much
+ *   restarted before                                            time is left; we enter each call. (If that process is
+ *                                                               killed, too, in the middle of it: the wait begins again
+ *                                                               in full, or ends with EINTR if it was restarted before.)
  *
  * What a stop itself shows the target is what signal(7) lists for SIGSTOP and SIGCONT (EINTR from epoll_wait, ...).
  */

@@ -24,6 +24,7 @@ struct run {
     uint8_t *image, *before;       /* of layout.start ... layout.end; and what was there */
     uint8_t *flags;                /* of its pages, as they were */
     struct remote_call *calls;
+    struct arch_call made[INJECTION_CALLS_MOST]; /* the same */
     size_t count;
     struct why *why;
 };

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sys/syscall.h>
 
+#include "base/cleanup.h"
 #include "inject/inject.h"
 
 static pid_t victim;
@@ -103,6 +104,66 @@ static void data_goes_there_and_back(void **state)
     assert_string_equal(data, target.status.comm);
 }
 
+static void sleep_long(void)
+{
+    struct timespec wait = {.tv_sec = 100000};
+
+    shared->ready = 1;
+    if (syscall(SYS_nanosleep, &wait, NULL))
+        shared->error = errno;
+    shared->leave = 1;
+    pause();
+}
+
+static void assert_sleeps_in(long number)
+{
+    auto_free char *text = NULL;
+    size_t length;
+
+    assert_true(wait_for_state(victim, "S"));
+    assert_int_equal(procfs_read(&procfs, &text, &length, "proc/%d/syscall", (int)victim), 0);
+    assert_int_equal(strtol(text, NULL, 10), number);
+}
+
+/* By restart_syscall it goes on sleeping for the time that is left; nothing else can do that. */
+static void a_sleep_goes_on_for_the_time_that_is_left(void **state)
+{
+    victim = victim_start(sleep_long);
+    assert_true(wait_for_state(victim, "S"));
+    assert_done(target_open(&target, &procfs, victim, &why));
+    for (int i = 0; i < 2; i++) { /* the second time it sleeps in restart_syscall already */
+        target.guarded = true;
+        assert_done(victim_stop());
+        assert_done(maps_read(&procfs, victim, &maps, &why));
+        assert_calls_work();
+        injection_close(injection);
+        injection = NULL;
+        maps_free(&maps);
+        target_resume(&target);
+        assert_sleeps_in(SYS_restart_syscall);
+        assert_int_equal(shared->leave, 0);
+    }
+}
+
+static int kill_tracer(void *context)
+{
+    return kill((pid_t)syscall(SYS_gettid), SIGKILL);
+}
+
+static void a_killed_tracer_lets_go_and_is_told(void **state)
+{
+    victim = victim_start(spin);
+    assert_done(target_open(&target, &procfs, victim, &why));
+    target.guarded = true;
+    assert_done(victim_stop());
+    assert_int_not_equal(thread_tracer(victim), 0);
+    assert_int_equal(target_on_tracer(&target, kill_tracer, NULL), -ESRCH);
+    assert_true(wait_for_motion(1));
+    assert_int_equal(target_on_tracer(&target, kill_tracer, NULL), -ESRCH);
+    target_resume(&target);
+    assert_done(victim_stop());
+}
+
 #define victim_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -111,6 +172,8 @@ int main(void)
         victim_test(calls_are_made_in_a_running_process),
         victim_test(calls_are_made_in_a_sleeping_process),
         victim_test(data_goes_there_and_back),
+        victim_test(a_sleep_goes_on_for_the_time_that_is_left),
+        victim_test(a_killed_tracer_lets_go_and_is_told),
     };
 
     return cmocka_run_group_tests(tests, victims_group_setup, victims_group_teardown);

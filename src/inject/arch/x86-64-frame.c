@@ -148,3 +148,20 @@ struct arch_call arch_sigreturn(const struct user_regs_struct *registers)
                               .arguments = {registers->rdi, registers->rsi, registers->rdx,
                                             registers->r10, registers->r8, registers->r9}};
 }
+
+struct user_regs_struct arch_entry_at(const struct arch_layout *layout,
+                                      const struct arch_code *code, const struct arch_home *home,
+                                      const struct arch_call *calls, size_t index)
+{
+    struct user_regs_struct registers = arch_entry(layout, code, home);
+
+    registers.rsp += index * sizeof(struct unit) + offsetof(struct unit, after_call);
+    registers.rax = (unsigned long long)calls[index].number;
+    registers.rdi = calls[index].arguments[0];
+    registers.rsi = calls[index].arguments[1];
+    registers.rdx = calls[index].arguments[2];
+    registers.r10 = calls[index].arguments[3];
+    registers.r8 = calls[index].arguments[4];
+    registers.r9 = calls[index].arguments[5];
+    return registers;
+}

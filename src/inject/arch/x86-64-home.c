@@ -5,6 +5,7 @@
  * restart_syscall, which rt_sigreturn makes fail (restore_sigcontext: restart_block.fn =
  * do_no_restart_syscall).
  */
+#include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 
@@ -61,6 +62,30 @@ static bool has_own_mask(const struct user_regs_struct *registers)
     }
 }
 
+/*
+ * How much time is left is in the kernel's restart block, which any rt_sigreturn forgets. Only if
+ * the chain must end without us, it waits for the whole time once more; of a call that was
+ * restarted before the number is not known, and it returns EINTR.
+ */
+static bool keep_time(const struct user_regs_struct *registers, struct arch_home *home)
+{
+    home->keeps_time = home->restarts = true;
+    switch (registers->orig_rax) {
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep:
+    case SYS_poll:
+    case SYS_futex:
+        home->folded.rax = registers->orig_rax;
+        home->folded.rip -= SYSCALL_BYTES;
+        return true;
+    case SYS_restart_syscall:
+        home->folded.rax = (unsigned long long)-EINTR;
+        return true;
+    default:
+        return false;
+    }
+}
+
 static int find_restart(const struct user_regs_struct *registers, struct arch_home *home,
                         struct why *why)
 {
@@ -69,10 +94,11 @@ static int find_restart(const struct user_regs_struct *registers, struct arch_ho
     switch (-(long long)registers->rax) {
     case ERESTART_RESTARTBLOCK:
         if (!may_call_again(registers))
-            return why_set(
-                why, OUTCOME_NOT_POSSIBLE,
-                "sleeps in a call whose remaining time only the kernel knows (number %llu)",
-                registers->orig_rax);
+            return keep_time(registers, home)
+                       ? 0
+                       : why_set(why, OUTCOME_NOT_POSSIBLE,
+                                 "waits in a way that is not known here (system call %llu)",
+                                 registers->orig_rax);
         home->registers.rax = (unsigned long long)-(long long)ERESTARTNOHAND;
         home->restarts = true;
         break;
