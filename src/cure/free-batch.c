@@ -20,16 +20,22 @@ int batch_stop(struct batch *batch)
                                .within_count = batch->count,
                                .next = batch->next,
                                .next_count = batch->next_count,
-                               .hints = batch->hints};
-    int r;
+                               .hints = batch->hints,
+                               .known = batch->known};
+    int r = 0;
 
     for (size_t i = 0; i < batch->count; i++)
         within[i] = (struct range){batch->steps[i].address, batch->steps[i].address + HUGE_BYTES};
-    r = heap_stop(batch->look, &query, &batch->chunks, batch->why);
+    if (batch->known) { /* what is near them tells where to look in the stop, and nothing else */
+        batch->hints->met.count = 0;
+        r = heap_stop_prepare(batch->look, &query, batch->why);
+    }
+    if (r == 0)
+        r = heap_stop(batch->look, &query, &batch->chunks, batch->why);
     if (r)
         return r;
     cure_point();
-    batch->proof_ns = clock_now_ns() - batch->look->target.stopped_at_ns;
+    batch->fixed_ns = batch->known ? 0 : clock_now_ns() - batch->look->target.stopped_at_ns;
     return 0;
 }
 
@@ -43,20 +49,20 @@ void batch_resume(struct batch *batch)
 
 /*
  * As many blocks a stop as its length allows, judged by the last one: what a block took then,
- * beside the proof. Where the proof alone takes as long, as many as there may be, so that it is
- * made less often.
+ * beside what any stop takes. Where that alone is too much, as many as there may be, so that there
+ * are fewer.
  */
-static size_t next_size(size_t now, uint64_t pause_ns, uint64_t proof_ns,
+static size_t next_size(size_t now, uint64_t pause_ns, uint64_t fixed_ns,
                         const struct cure_limits *limits)
 {
     uint64_t aim = limits->pause_ns / 100 * PERCENT_AIMED_AT, each, size;
 
-    if (proof_ns >= limits->pause_ns)
+    if (fixed_ns >= limits->pause_ns)
         return BATCH_MOST;
-    if (proof_ns >= aim)
+    if (fixed_ns >= aim)
         return 1;
-    each = pause_ns > proof_ns ? (pause_ns - proof_ns) / now + 1 : 1;
-    size = (aim - proof_ns) / each;
+    each = pause_ns > fixed_ns ? (pause_ns - fixed_ns) / now + 1 : 1;
+    size = (aim - fixed_ns) / each;
     return size < 1 ? 1 : size > BATCH_MOST ? BATCH_MOST : size;
 }
 
@@ -90,7 +96,7 @@ int batch_run(struct batch *batch, const struct free_blocks *blocks,
         fill(batch, blocks->items + i, total - i, size);
         r = run(batch, outcome);
         size =
-            next_size(size, batch->look->target.pauses.total_ns - before, batch->proof_ns, limits);
+            next_size(size, batch->look->target.pauses.total_ns - before, batch->fixed_ns, limits);
         progress_tell(&limits->progress, "giving free memory back", (i + batch->count) * HUGE_BYTES,
                       total * HUGE_BYTES);
         outcome->interrupted = i + batch->count < total && cure_is_interrupted(limits);

@@ -24,7 +24,8 @@ struct batch {
     struct range next[BATCH_MOST]; /* the blocks of the next one, or more */
     size_t next_count;
     struct read_hints *hints;
-    uint64_t proof_ns;             /* what stopping and listing took, the last time */
+    const struct free_chunks *known; /* to be confirmed; NULL: the lists are followed */
+    uint64_t fixed_ns;             /* what stopping and listing took, the last time, however many blocks there are */
     struct why *why;
 };
 

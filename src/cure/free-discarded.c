@@ -89,7 +89,7 @@ static int verify(struct batch *batch, const struct step *step, struct cure_outc
     outcome->returned_rss_bytes += went * PAGE_BYTES;
     if (went < step->predicted)
         cure_skip(outcome, (step->predicted - went) * PAGE_BYTES,
-                  "the process took it into use meanwhile");
+                  "the process used it, or memory beside it, meanwhile");
     return 0;
 }
 

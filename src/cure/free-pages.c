@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "cure/discard.h"
 #include "cure/free-batch.h"
 #include "cure/split.h"
@@ -23,13 +24,13 @@ static const char *no_blocks(const struct look *look, struct why *why)
     return split_check(&look->target, why) ? why->text : NULL;
 }
 
-/* Takes over the chunks; page states are asked for when the process runs again. */
+/* Page states are asked for when the process runs again. */
 static int plan(struct look *look, const struct cure_places *places,
-                const struct cure_limits *limits, const struct free_chunks *chunks,
-                struct free_pages *ret, struct cure_outcome *outcome, struct why *why)
+                const struct cure_limits *limits, struct free_pages *ret,
+                struct cure_outcome *outcome, struct why *why)
 {
     struct why blocks = {{0}};
-    struct free_plan_view view = {.chunks = chunks,
+    struct free_plan_view view = {.chunks = &ret->chunks,
                                   .places = places,
                                   .memory = &look->target.memory.memory,
                                   .no_blocks = no_blocks(look, &blocks),
@@ -66,16 +67,33 @@ static int try_discard(struct look *look, const struct cure_limits *limits,
     return r == -ESRCH || r == -ENOMEM ? r : 0;
 }
 
-static int list_once(struct look *look, const struct cure_limits *limits, struct free_pages *pages,
-                     struct free_chunks *ret, struct why *why)
+#define PLACE_NS UINT64_C(1000) /* to read one of the places that the lists lead to, in a stop */
+
+/* Without a long stop where it sleeps; then how long one would be is estimated. */
+static int list_and_stop(struct look *look, struct free_pages *pages, struct why *why)
 {
     struct free_query query = {.hints = &pages->hints};
-    int r = heap_stop_prepare(look, &pages->hints, why);
+    int r = heap_stop_prepare(look, &query, why);
 
-    if (r)
+    if (r == 0)
+        r = heap_stop_still(look, &query, &pages->chunks, why);
+    if (r == 0)
+        pages->proof_ns = NS_PER_MS + pages->hints.met.count * PLACE_NS;
+    if (r != OUTCOME_TORN)
         return r;
+    r = heap_stop(look, &query, &pages->chunks, why);
+    if (r == 0)
+        pages->proof_ns = clock_now_ns() - look->target.stopped_at_ns;
+    return r;
+}
+
+static int list_once(struct look *look, const struct cure_limits *limits, struct free_pages *pages,
+                     struct why *why)
+{
+    int r;
+
     look->target.guarded = !limits->no_inject;
-    r = heap_stop(look, &query, ret, why);
+    r = list_and_stop(look, pages, why);
     if (r == 0) {
         r = try_discard(look, limits, pages);
         heap_resume(look);
@@ -86,6 +104,7 @@ static int list_once(struct look *look, const struct cure_limits *limits, struct
 
 void free_pages_forget(struct free_pages *pages)
 {
+    free(pages->chunks.items);
     free(pages->plan.blocks.items);
     free(pages->plan.singles.items);
     read_hints_free(&pages->hints);
@@ -96,7 +115,6 @@ int free_pages_predict(struct look *look, const struct cure_places *places,
                        const struct cure_limits *limits, struct free_pages *ret,
                        struct cure_outcome *outcome, struct why *why)
 {
-    struct free_chunks chunks;
     int r = 0;
 
     outcome->name = "free-pages";
@@ -107,15 +125,13 @@ int free_pages_predict(struct look *look, const struct cure_places *places,
     }
     progress_tell(&limits->progress, "listing free memory", 0, 0);
     if (r == 0)
-        r = list_once(look, limits, ret, &chunks, &outcome->reason);
+        r = list_once(look, limits, ret, &outcome->reason);
     if (r) {
         if (why)
             *why = outcome->reason;
         return keep(outcome, r);
     }
-    r = plan(look, places, limits, &chunks, ret, outcome, why);
-    free(chunks.items);
-    return r;
+    return plan(look, places, limits, ret, outcome, why);
 }
 
 int free_pages_apply(struct look *look, struct free_pages *pages, const struct cure_limits *limits,
@@ -126,6 +142,10 @@ int free_pages_apply(struct look *look, struct free_pages *pages, const struct c
     int r;
 
     outcome->applied = true;
+    /* Where following the lists takes longer than a stop may last, what was free then is confirmed.
+     */
+    if (pages->proof_ns >= limits->pause_ns)
+        batch.known = &pages->chunks;
     r = batch_run(&batch, &pages->plan.blocks, limits, batch_zero, outcome);
     look->target.guarded = true;
     if (r == 0 && !outcome->interrupted)

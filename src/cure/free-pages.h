@@ -25,6 +25,8 @@ struct free_pages {
     const struct cure_places *places; /* borrowed from who asked for the prediction */
     struct why no_discard;   /* why the process cannot be made to discard anything; "": it can */
     struct read_hints hints; /* where the lists lead */
+    struct free_chunks chunks; /* as they were when it was predicted */
+    uint64_t proof_ns;       /* what it took to stop and to list them */
 };
 
 /*

@@ -153,7 +153,7 @@ static int verify(struct batch *batch, const struct step *step, struct cure_outc
                   "pinned, or in use by the kernel just now");
     else if (stayed + went < wanted || stayed)
         cure_skip(outcome, (wanted > went ? wanted - went : 0) * PAGE_BYTES,
-                  "the process took it into use meanwhile");
+                  "the process used it, or memory beside it, meanwhile");
     return 0;
 }
 

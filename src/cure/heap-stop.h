@@ -4,10 +4,10 @@
 #include "explain/look.h"
 
 /*
- * Learns what a stop can do without: images, layouts, and where the lists lead. The process runs. What cannot be learnt now is
- * no error.
+ * Learns what a stop with this query can do without: images, layouts, and where to look. The process runs. What cannot be
+ * learnt now is no error.
  */
-int heap_stop_prepare(struct look *look, struct read_hints *hints, struct why *why) must_check;
+int heap_stop_prepare(struct look *look, const struct free_query *query, struct why *why) must_check;
 
 /*
  * Stops the process and lists the free chunks that are asked for, when no thread is changing the heap; bad moments are let go
@@ -16,5 +16,12 @@ int heap_stop_prepare(struct look *look, struct read_hints *hints, struct why *w
  * errno as target_stop.
  */
 int heap_stop(struct look *look, const struct free_query *query, struct free_chunks *ret, struct why *why) must_check;
+
+/*
+ * The same for a process that sleeps: the lists are followed before the stop, which then shows that it slept, but for a case of
+ * microseconds (target/stillness.h). So nothing may be done on the strength of this alone. OUTCOME_TORN: it ran, or is
+ * not known to have slept.
+ */
+int heap_stop_still(struct look *look, const struct free_query *query, struct free_chunks *ret, struct why *why) must_check;
 
 void heap_resume(struct look *look);

@@ -226,6 +226,11 @@ static inline struct range heap_free_chunk_pages(const struct free_chunk *chunk)
                           align_down(chunk->address + chunk->bytes, PAGE_BYTES)};
 }
 
+struct free_chunks {
+    struct free_chunk *items; /* ascending, not overlapping */
+    size_t count, capacity;
+};
+
 /* Which are wanted. */
 struct free_query {
     const struct range *within; /* those of which a part lies in one of these; NULL: all */
@@ -233,11 +238,11 @@ struct free_query {
     const struct range *next;   /* what the next query will be about, for its hints; may be NULL */
     size_t next_count;
     struct read_hints *hints;   /* loaded in this stop, or empty */
-};
-
-struct free_chunks {
-    struct free_chunk *items; /* ascending, not overlapping */
-    size_t count, capacity;
+    /*
+     * NULL: the lists are followed from their heads. Else only these, which were free in an earlier stop, are looked at again, each
+     * by itself: see glibc/confirm.c. For who has to be quick.
+     */
+    const struct free_chunks *known;
 };
 
 /* What a decoder noted of a running process' heap, to be completed in a stop. Its own, opaque. */

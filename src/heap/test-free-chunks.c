@@ -227,6 +227,72 @@ static void a_top_ends_with_its_heap(void **state)
     }
 }
 
+/* How many of the known ones are told when a word of the first one that is binned is flipped. */
+static size_t confirmed(const struct upstream *upstream,
+                        int (*where)(struct synthetic *s, remote_addr chunk, remote_addr *ret),
+                        uint64_t flip)
+{
+    struct range everything = {0, UINT64_C(1) << 47};
+    struct free_chunks known;
+    struct opened o;
+    size_t count;
+
+    open_heap(&o, upstream);
+    assert_int_equal(list(&o, NULL, 0), 0);
+    known = o.chunks;
+    if (where) {
+        remote_addr word = 0;
+
+        where(&o.s, first_binned(&o.s, LEAST), &word);
+        *synthetic_word(&o.s, word) ^= flip;
+    }
+    {
+        struct free_query query = {
+            .within = &everything, .within_count = 1, .hints = &o.hints, .known = &known};
+
+        assert_int_equal(
+            o.heap->allocator->free_chunks(&o.s.view, o.heap, &query, &o.chunks, &o.why), 0);
+    }
+    count = o.chunks.count;
+    assert_true(count == known.count || where);
+    free(o.chunks.items);
+    free(known.items);
+    close_heap(&o);
+    return count;
+}
+
+static int bk_of_next(struct synthetic *s, remote_addr chunk, remote_addr *ret)
+{
+    *ret = *synthetic_word(s, chunk + 16) + 24;
+    return 0;
+}
+
+static int fd_of_last(struct synthetic *s, remote_addr chunk, remote_addr *ret)
+{
+    *ret = *synthetic_word(s, chunk + 24) + 16;
+    return 0;
+}
+
+/* Each by itself: one that is free no more is left out, and no other. */
+static void known_chunks_are_confirmed(void **state)
+{
+    for (size_t i = 0; i < upstream_count; i++) {
+        const struct upstream *u = &upstreams[i];
+        size_t all = confirmed(u, NULL, 0);
+
+        assert_true(all >= 3);
+        assert_int_equal(confirmed(u, size_word, 16), all - 1);
+        assert_int_equal(confirmed(u, size_word, 1), all - 1);
+        assert_int_equal(confirmed(u, size_behind, 1), all - 1);
+        assert_int_equal(confirmed(u, foot, 32), all - 1);
+        assert_true(confirmed(u, fd_word, 16) < all);
+        assert_true(confirmed(u, bk_word, 16) < all);
+        assert_true(confirmed(u, fd_word, UINT64_C(1) << 45) < all);
+        assert_true(confirmed(u, bk_of_next, 16) < all);
+        assert_true(confirmed(u, fd_of_last, 16) < all);
+    }
+}
+
 static void pages_behind_the_links_only(void **state)
 {
     static const struct {
@@ -258,6 +324,7 @@ int main(void)
         cmocka_unit_test(contradictions_are_not_believed),
         cmocka_unit_test(a_circle_ends),
         cmocka_unit_test(a_top_ends_with_its_heap),
+        cmocka_unit_test(known_chunks_are_confirmed),
         cmocka_unit_test(pages_behind_the_links_only),
     };
 

@@ -9,26 +9,7 @@
 #include <stdlib.h>
 
 #include "base/vector.h"
-#include "heap/glibc/glibc.h"
-
-enum {
-    UNSORTED = 1,
-    /* A header and list pointers up to a page's end, and a page behind them. */
-    WHOLE_PAGE_BYTES = PAGE_BYTES + CHUNK_LINKS_BYTES,
-    STATE_BYTES_MOST = 2200,
-    NODE_BYTES = 32, /* prev_size, size, fd, bk */
-};
-
-struct lists {
-    const struct heap_view *view;
-    struct glibc *glibc;
-    uint32_t arena;
-    uint8_t state[STATE_BYTES_MOST];
-    uint64_t left; /* bytes of the arena that have not been met on its lists */
-    const struct free_query *query;
-    struct free_chunks *found;
-    struct why *why;
-};
+#include "heap/glibc/free-lists.h"
 
 /* The bin of chunks of `bytes` and more: largebin_index_64. All that hold a whole page are beyond
  * the first two steps of it. */
@@ -41,13 +22,13 @@ static unsigned large_bin(uint64_t bytes)
                                  : 126;
 }
 
-static int torn(const struct lists *lists, remote_addr chunk, const char *what)
+int lists_torn(const struct lists *lists, remote_addr chunk, const char *what)
 {
     return why_set(lists->why, OUTCOME_TORN, "the free chunk at 0x%" PRIx64 " %s", chunk, what);
 }
 
 /* The region of the arena that lies around, or NULL. */
-static const struct heap_region *region_of(const struct lists *lists, remote_addr chunk)
+const struct heap_region *lists_region_of(const struct lists *lists, remote_addr chunk)
 {
     const struct heap_region *region = glibc_region_at(lists->glibc, chunk);
 
@@ -57,7 +38,7 @@ static const struct heap_region *region_of(const struct lists *lists, remote_add
                : NULL;
 }
 
-static int read_words(const struct lists *lists, remote_addr address, uint64_t *ret, size_t count)
+int lists_read(const struct lists *lists, remote_addr address, uint64_t *ret, size_t count)
 {
     return read_hinted(lists->query->hints, lists->view->memory, address, ret, count, lists->why);
 }
@@ -70,7 +51,7 @@ static bool touches(struct range chunk, const struct range *ranges, size_t count
     return false;
 }
 
-static bool is_wanted(const struct lists *lists, remote_addr chunk, uint64_t bytes)
+bool lists_want(const struct lists *lists, remote_addr chunk, uint64_t bytes)
 {
     return !lists->query->within || touches((struct range){chunk, chunk + bytes},
                                             lists->query->within, lists->query->within_count);
@@ -87,19 +68,19 @@ static int pass_over(const struct lists *lists, remote_addr chunk, uint64_t byte
 }
 
 /* Two neighbours and their chunk agree on its size, and that it is free. */
-static int check_behind(const struct lists *lists, remote_addr chunk, uint64_t bytes)
+int lists_check_behind(const struct lists *lists, remote_addr chunk, uint64_t bytes)
 {
     uint64_t behind[2];
-    int r = read_words(lists, chunk + bytes, behind, 2);
+    int r = lists_read(lists, chunk + bytes, behind, 2);
 
     if (r)
         return r;
     if (behind[0] != bytes || behind[1] & CHUNK_PREV_INUSE)
-        return torn(lists, chunk, "is in use, says the one behind it");
+        return lists_torn(lists, chunk, "is in use, says the one behind it");
     return 0;
 }
 
-static int add(struct lists *lists, remote_addr chunk, uint64_t bytes, enum span_state state)
+int lists_add(struct lists *lists, remote_addr chunk, uint64_t bytes, enum span_state state)
 {
     return vector_push(
         lists->found,
@@ -111,30 +92,31 @@ static int add(struct lists *lists, remote_addr chunk, uint64_t bytes, enum span
 static int take_node(struct lists *lists, remote_addr chunk, remote_addr before,
                      remote_addr *ret_next)
 {
-    const struct heap_region *region = chunk % CHUNK_ALIGNMENT ? NULL : region_of(lists, chunk);
+    const struct heap_region *region =
+        chunk % CHUNK_ALIGNMENT ? NULL : lists_region_of(lists, chunk);
     uint64_t node[NODE_BYTES / 8], bytes;
     int r;
 
     if (!region)
-        return torn(lists, chunk, "lies in no heap of its arena");
-    r = read_words(lists, chunk, node, NODE_BYTES / 8);
+        return lists_torn(lists, chunk, "lies in no heap of its arena");
+    r = lists_read(lists, chunk, node, NODE_BYTES / 8);
     if (r)
         return r;
     bytes = node[1] & ~(uint64_t)CHUNK_FLAGS;
     if ((node[1] & (CHUNK_PREV_INUSE | CHUNK_MMAPPED | 8)) != CHUNK_PREV_INUSE ||
         bytes < CHUNK_MIN_BYTES || bytes > lists->left ||
         !range_holds(region->range, chunk, bytes + CHUNK_HEADER_BYTES))
-        return torn(lists, chunk, "has a size that cannot be");
+        return lists_torn(lists, chunk, "has a size that cannot be");
     if (node[3] != before)
-        return torn(lists, chunk, "does not lead back to the one before it");
+        return lists_torn(lists, chunk, "does not lead back to the one before it");
     lists->left -= bytes; /* so that a list that runs in a circle ends */
     *ret_next = node[2];
     if (bytes < WHOLE_PAGE_BYTES)
         return 0;
-    if (!is_wanted(lists, chunk, bytes))
+    if (!lists_want(lists, chunk, bytes))
         return pass_over(lists, chunk, bytes);
-    r = check_behind(lists, chunk, bytes);
-    return r ? r : add(lists, chunk, bytes, SPAN_BIN);
+    r = lists_check_behind(lists, chunk, bytes);
+    return r ? r : lists_add(lists, chunk, bytes, SPAN_BIN);
 }
 
 static int follow(struct lists *lists, unsigned bin)
@@ -154,31 +136,31 @@ static int follow(struct lists *lists, unsigned bin)
         chunk = next;
     }
     if (r == 0 && field_u64(lists->state, links + 8) != before)
-        return torn(lists, before, "is the last of its list, which ends with another");
+        return lists_torn(lists, before, "is the last of its list, which ends with another");
     return r;
 }
 
 /* Up to where its region ends; the arena says where it begins. */
-static int take_top(struct lists *lists)
+int lists_take_top(struct lists *lists)
 {
     remote_addr top = field_u64(lists->state, lists->glibc->state->top);
-    const struct heap_region *region = region_of(lists, top);
+    const struct heap_region *region = lists_region_of(lists, top);
     uint64_t size;
     int r;
 
     if (lists->glibc->details.items[lists->arena].initial)
         return 0;
     if (!region)
-        return torn(lists, top, "is a top in no heap of its arena");
+        return lists_torn(lists, top, "is a top in no heap of its arena");
     r = memory_read_u64(lists->view->memory, top + 8, &size, lists->why);
     if (r)
         return r;
     if ((size & CHUNK_FLAGS) != CHUNK_PREV_INUSE ||
         top + (size & ~(uint64_t)CHUNK_FLAGS) != region->range.end)
-        return torn(lists, top, "is a top that does not end with its heap");
-    if (!is_wanted(lists, top, size))
+        return lists_torn(lists, top, "is a top that does not end with its heap");
+    if (!lists_want(lists, top, size))
         return 0;
-    return add(lists, top, size & ~(uint64_t)CHUNK_FLAGS, SPAN_TOP);
+    return lists_add(lists, top, size & ~(uint64_t)CHUNK_FLAGS, SPAN_TOP);
 }
 
 static int take_arena(struct lists *lists)
@@ -192,7 +174,7 @@ static int take_arena(struct lists *lists)
         r = follow(lists, UNSORTED);
     for (unsigned bin = large_bin(WHOLE_PAGE_BYTES); r == 0 && bin < BIN_COUNT; bin++)
         r = follow(lists, bin);
-    return r ? r : take_top(lists);
+    return r ? r : lists_take_top(lists);
 }
 
 static int by_address(const void *a, const void *b)
@@ -222,7 +204,7 @@ int glibc_free_chunks(const struct heap_view *view, struct heap *heap,
     for (uint32_t i = 0; r == 0 && i < heap->arenas.count; i++) {
         lists.arena = i;
         if (!heap->arenas.items[i].refused)
-            r = take_arena(&lists);
+            r = query->known ? lists_confirm(&lists) : take_arena(&lists);
     }
     if (r == 0 && ret->count)
         qsort(ret->items, ret->count, sizeof *ret->items, by_address);
