@@ -18,26 +18,39 @@
 
 enum { STATE_MOST = 64 * 1024, STATE_ROOM = 64, ROOM_LEAST = 16 * 1024, ALTERNATIVES_MOST = 16 };
 
+/* A machine without XSAVE has no more than what FXSAVE stores, which rt_sigreturn takes as it is.
+ */
+static int read_vectors(pid_t tid, struct arch_home *home)
+{
+    struct iovec vector = {home->state, STATE_MOST};
+    int r = wire_ptrace(PTRACE_GETREGSET, tid, (void *)(uintptr_t)NT_X86_XSTATE, &vector);
+
+    if (r == 0) {
+        home->state_size = arch_prepare_state(home->state, vector.iov_len);
+    } else if (r == -ENODEV) {
+        vector.iov_len = STATE_MOST;
+        r = wire_ptrace(PTRACE_GETREGSET, tid, (void *)(uintptr_t)NT_PRFPREG, &vector);
+        home->state_size = vector.iov_len;
+    }
+    return r;
+}
+
 /* Vector registers, as rt_sigreturn takes them, and the mask of blocked signals. */
 static int read_state(struct injection *injection, struct why *why)
 {
     struct arch_home *home = &injection->home;
-    struct iovec vector = {.iov_len = STATE_MOST};
+    pid_t tid = injection->thread->tid;
     int r;
 
     home->state = malloc(STATE_MOST + STATE_ROOM);
     if (!home->state)
         return why_set(why, -ENOMEM, "no memory for a thread's registers");
-    vector.iov_base = home->state;
-    r = wire_ptrace(PTRACE_GETREGSET, injection->thread->tid, (void *)(uintptr_t)NT_X86_XSTATE,
-                    &vector);
+    r = read_vectors(tid, home);
     if (r == 0)
-        r = wire_ptrace(PTRACE_GETSIGMASK, injection->thread->tid, (void *)sizeof home->mask,
-                        &home->mask);
+        r = wire_ptrace(PTRACE_GETSIGMASK, tid, (void *)sizeof home->mask, &home->mask);
     if (r)
-        return why_set(why, r, "thread %d of process %d cannot be looked at: %s",
-                       (int)injection->thread->tid, (int)injection->target->pid, strerror(-r));
-    home->state_size = arch_prepare_state(home->state, vector.iov_len);
+        return why_set(why, r, "thread %d of process %d cannot be looked at: %s", (int)tid,
+                       (int)injection->target->pid, strerror(-r));
     return home->state_size ? 0
                             : why_set(why, OUTCOME_NOT_POSSIBLE,
                                       "has vector registers of a kind that is not known here");

@@ -167,9 +167,11 @@ static void vector_round(void)
         fill_vectors(32, 64);
         hold_wide();
         check(memcmp(masks_before, masks_after, sizeof masks_before) == 0);
-    } else {
+    } else if (__builtin_cpu_supports("avx2")) {
         fill_vectors(16, 32);
         hold_avx();
+    } else {
+        sleep_us(100); /* float-registers has what such a machine has */
     }
     check(memcmp(vectors_before, vectors_after, sizeof vectors_before) == 0);
 }
