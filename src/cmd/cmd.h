@@ -35,6 +35,7 @@ extern const size_t verb_count;
 
 int cmd_why(int argc, char **argv);
 int cmd_reclaim(int argc, char **argv);
+int cmd_keep(int argc, char **argv);
 
 /* The exit code for 0, a negative errno or an outcome. */
 enum exit_code exit_code_for(int error);

@@ -140,6 +140,12 @@ struct heap_settings {
     uint64_t thp_pagesize;   /* glibc.malloc.hugetlb = 1: bytes of a transparent huge page; 0: none are asked for */
 };
 
+/* Where some of them stand in the process, for who sets them; 0: not known. */
+struct heap_setting_places {
+    remote_addr mmap_threshold, trim_threshold; /* uint64_t each */
+    remote_addr mmap_max, static_thresholds;    /* int each; the latter is 1 where !dynamic_threshold */
+};
+
 /* What is free and waits in one thread's cache. */
 struct heap_cache {
     pid_t tid;
@@ -167,6 +173,7 @@ struct heap {
     const struct allocator *allocator;
     char version[32];                 /* "2.36", or "" when the image does not tell */
     struct heap_settings settings;
+    struct heap_setting_places places;
     uint64_t trim_unit;               /* the main top is trimmed in multiples of this */
     struct heap_arenas {
         struct heap_arena *items;     /* the main arena first */

@@ -17,7 +17,7 @@ from pathlib import Path
 
 RESIDUE = sys.argv[1]
 ROOT = Path(sys.argv[2])
-VERBS = ["why", "reclaim"]
+VERBS = ["why", "reclaim", "keep"]
 USAGE, NO_PROCESS, NOT_POSSIBLE = 64, 66, 69
 
 
@@ -115,6 +115,20 @@ def what_to_reclaim_is_asked_for_rightly():
     misuse("reclaim", "--color=red", "1", says="--color takes auto, always or never, not 'red'")
 
 
+def what_to_keep_is_asked_for_rightly():
+    misuse("keep", "x1", says="'x1' is not a process id")
+    misuse("keep", "1", "2", says="'2' is one too many")
+    misuse("keep", says="which process?")
+    for which in ("", "x", "off", "advised,none"):
+        misuse("keep", f"--huge-pages={which}", "1",
+               says=f"--huge-pages takes none, advised, auto or leave, not '{which}'")
+    misuse("keep", "--watch-for=x", "1", says="--watch-for takes a time like 30s, not 'x'")
+    misuse("keep", "--huge-pages=leave", "1", says="leaves nothing to do")
+    misuse("keep", "--undo", "--thresholds", "1", says="goes with no other choice")
+    misuse("keep", "--undo", "--huge-pages=none", "1", says="goes with no other choice")
+    misuse("keep", "--color=red", "1", says="--color takes auto, always or never, not 'red'")
+
+
 def a_process_without_anything_to_reclaim():
     """Or without the right to: nothing is changed, and that is said."""
     with live_process() as pid:
@@ -168,7 +182,8 @@ def all_processes_are_told_without_a_stop():
 
 def a_vanished_process_is_66():
     pid = ended_pid()
-    for arguments in (["why", pid], [pid], [pid, "--json"], ["why", "--no-stop", pid], ["reclaim", pid]):
+    for arguments in (["why", pid], [pid], [pid, "--json"], ["why", "--no-stop", pid], ["reclaim", pid],
+                      ["keep", pid], ["keep", "--undo", pid]):
         result = run(*arguments)
         assert result.returncode == NO_PROCESS, result
         assert result.stderr.count("\n") == 1 and pid in result.stderr, result.stderr
@@ -374,6 +389,13 @@ def the_man_page_of_reclaim_names_every_json_key():
     assert len(keys) > 15 and not missing, f"of {len(keys)} keys the man page lacks {missing}"
 
 
+def the_man_page_of_keep_names_every_json_key():
+    keys = promised_keys("test-keep.c")
+    page = (ROOT / "man/residue-keep.1.scd").read_text(encoding="utf-8")
+    missing = [key for key in sorted(keys) if f"*{key}*" not in page and f"_{key}_" not in page]
+    assert len(keys) > 15 and not missing, f"of {len(keys)} keys the man page lacks {missing}"
+
+
 TESTS = [
     help_goes_to_standard_output,
     help_lists_every_verb,
@@ -385,6 +407,7 @@ TESTS = [
     bad_colors_are_named,
     bad_thread_counts_are_named,
     what_to_reclaim_is_asked_for_rightly,
+    what_to_keep_is_asked_for_rightly,
     a_process_without_anything_to_reclaim,
     all_and_cgroup_exclude_others,
     what_is_no_cgroup_is_said,
@@ -404,6 +427,7 @@ TESTS = [
     man_pages_name_every_option,
     man_pages_name_every_json_key,
     the_man_page_of_reclaim_names_every_json_key,
+    the_man_page_of_keep_names_every_json_key,
 ]
 
 

@@ -32,7 +32,7 @@ long_options() {
     "$residue" "$@" --help | grep -oE '^ .*--[a-z][a-z-]*=?' | grep -oE -e '--[a-z-]+=?' | sort -u | paste -sd ' '
 }
 
-echo 1..20
+echo 1..24
 check "bash parses it" "" "$(bash -n "$script" 2>&1)"
 . "$script"
 check "it is registered" "complete -F _residue residue" "$(complete -p residue)"
@@ -53,5 +53,9 @@ check "options of reclaim are the program's" "$(long_options reclaim)" "$(comple
 check "reclaim takes a process" "$$" "$(complete_words reclaim "$$" | tr ' ' '\n' | grep -x "$$")"
 check "cures, as bash breaks words" "zero-pages" "$(complete_words reclaim --only = z)"
 check "cures, as one word" "--only=free-pages" "$(complete_words reclaim --only=f)"
+check "options of keep are the program's" "$(long_options keep)" "$(complete_words keep --)"
+check "keep takes a process" "$$" "$(complete_words keep "$$" | tr ' ' '\n' | grep -x "$$")"
+check "huge pages, as bash breaks words" "advised auto" "$(complete_words keep --huge-pages = a)"
+check "huge pages, as one word" "--huge-pages=none" "$(complete_words keep --huge-pages=n)"
 check "another's options are not offered" "" "$(complete_words nonsense --)"
 exit $((failures > 0))

@@ -180,6 +180,12 @@ int glibc_read_settings(const struct heap_view *view, struct glibc *glibc, struc
         .hp_pagesize = optional_u64(par, glibc->par->hp_pagesize),
         .thp_pagesize = optional_u64(par, glibc->par->thp_pagesize),
     };
+    glibc->heap.places = (struct heap_setting_places){
+        .mmap_threshold = glibc->mp + PAR_MMAP_THRESHOLD,
+        .trim_threshold = glibc->mp,
+        .mmap_max = glibc->mp + glibc->par->n_mmaps_max,
+        .static_thresholds = glibc->mp + glibc->par->no_dyn_threshold,
+    };
     glibc->heap.trim_unit = settings->thp_pagesize ? settings->thp_pagesize : PAGE_BYTES;
     return 0;
 }
