@@ -117,8 +117,8 @@ static int walk_last(struct walker *walker, const struct chunk_header *here, enu
 }
 
 /*
- * Fences within a main region: a piece of it ends with the second one. The next one begins at once,
- * or behind what another caller of sbrk got (sysmalloc).
+ * Fences within a main region: a piece of it ends with the second one, and there are always two
+ * (sysmalloc). The next piece begins at once, or behind what another caller of sbrk got.
  */
 static int walk_fence(struct walker *walker, const struct chunk_header *here,
                       struct chunk_header *next)
@@ -129,8 +129,12 @@ static int walk_fence(struct walker *walker, const struct chunk_header *here,
 
     if (r == 0)
         r = reader_header(&walker->reader, rest.start, next, NULL);
+    if (r == 0 && next->bytes == FENCE_BYTES)
+        walker->second_fence = rest.start;
     if (r < 0 || (r == 0 && next->bytes == FENCE_BYTES))
         return r;
+    if (here->address != walker->second_fence && here->address != walker->part->begin)
+        return torn(walker, here->address, "is a fencepost in the middle of its region");
     r = glibc_find_next_piece(walker->reader.view, walker->glibc, rest, &start);
     if (r > 0)
         return torn(walker, here->address, "is a fencepost, and behind it no chunk was found");

@@ -16,6 +16,7 @@ struct walker {
         const uint8_t *bits; /* NULL: nothing of this set is there */
     } leaves[FASTBIN_SETS]; /* of the fastbin sets, as met last */
     struct page_use page_use;
+    remote_addr second_fence; /* the one of a pair that is met next, or was last */
     struct why *why;
 };
 
