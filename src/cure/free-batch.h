@@ -21,6 +21,7 @@ struct batch {
     struct step steps[BATCH_MOST];
     size_t count;
     struct free_chunks chunks;     /* of the stop */
+    struct free_blocks *refused;   /* gets those that the kernel did not take as a whole; NULL: they are left */
     struct range next[BATCH_MOST]; /* the blocks of the next one, or more */
     size_t next_count;
     struct read_hints *hints;

@@ -134,6 +134,19 @@ int free_pages_predict(struct look *look, const struct cure_places *places,
     return plan(look, places, limits, ret, outcome, why);
 }
 
+static int by_address(const void *a, const void *b)
+{
+    const struct free_block *x = a, *y = b;
+
+    return x->address < y->address ? -1 : x->address > y->address;
+}
+
+static void sort(struct free_blocks *blocks)
+{
+    if (blocks->count)
+        qsort(blocks->items, blocks->count, sizeof *blocks->items, by_address);
+}
+
 int free_pages_apply(struct look *look, struct free_pages *pages, const struct cure_limits *limits,
                      struct cure_outcome *outcome, struct why *why)
 {
@@ -146,7 +159,10 @@ int free_pages_apply(struct look *look, struct free_pages *pages, const struct c
      */
     if (pages->proof_ns >= limits->pause_ns)
         batch.known = &pages->chunks;
+    if (!pages->no_discard.text[0])
+        batch.refused = &pages->plan.singles;
     r = batch_run(&batch, &pages->plan.blocks, limits, batch_zero, outcome);
+    sort(&pages->plan.singles);
     look->target.guarded = true;
     if (r == 0 && !outcome->interrupted)
         r = batch_run(&batch, &pages->plan.singles, limits, batch_discard, outcome);

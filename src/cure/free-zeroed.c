@@ -2,6 +2,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
+#include "base/vector.h"
 #include "cure/free-batch.h"
 #include "cure/points.h"
 #include "cure/split.h"
@@ -127,6 +128,18 @@ static int split_all(struct batch *batch)
     return r;
 }
 
+/* No huge page could be made of its block. */
+static int refused(struct batch *batch, const struct step *step, struct cure_outcome *outcome)
+{
+    if (batch->refused)
+        return vector_push(batch->refused, ((struct free_block){.address = step->address,
+                                                                .pages = step->predicted}));
+    cure_skip(outcome, step->predicted * PAGE_BYTES,
+              "the kernel made no huge page of its block: none was free, or memory beside it is "
+              "pinned or in use by the kernel just now");
+    return 0;
+}
+
 static int verify(struct batch *batch, const struct step *step, struct cure_outcome *outcome)
 {
     uint8_t flags[BLOCK_PAGES];
@@ -143,14 +156,11 @@ static int verify(struct batch *batch, const struct step *step, struct cure_outc
     outcome->returned_rss_bytes += went * PAGE_BYTES;
     outcome->huge_pages_split += step->was_huge && !(flags[0] & PAGE_HUGE);
     if (!step->huge)
-        cure_skip(
-            outcome, wanted * PAGE_BYTES,
-            "the kernel made no huge page of its block: none was free, or memory beside it is "
-            "pinned or in use by the kernel just now");
-    else if (flags[0] & PAGE_HUGE)
+        return refused(batch, step, outcome);
+    if (flags[0] & PAGE_HUGE)
         cure_skip(outcome, wanted * PAGE_BYTES,
-                  "the kernel did not split its huge page: it is "
-                  "pinned, or in use by the kernel just now");
+                  "the kernel did not split its huge page: it is pinned, or in use by the kernel "
+                  "just now");
     else if (stayed + went < wanted || stayed)
         cure_skip(outcome, (wanted > went ? wanted - went : 0) * PAGE_BYTES,
                   "the process used it, or memory beside it, meanwhile");

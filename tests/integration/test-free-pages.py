@@ -129,6 +129,23 @@ def the_charge_falls():
             assert abs(figure - told["predicted_rss_bytes"]) <= told["predicted_rss_bytes"] // 100 + SLACK, (fell, told)
 
 
+def what_the_kernel_does_not_take_as_a_whole():
+    """A page that the kernel holds keeps it from making a huge page of its block: the process discards what is free in it,
+    and without leave to run anything in it that is left."""
+    needs_splitting()
+    for arguments in (["--no-inject"], []):
+        with Victim("quiet") as victim:
+            held = int(victim.command("hold")[0])
+            assert held > 4, held
+            said = reclaim(victim.pid, *arguments, codes=(0, 1))
+            told = cure(said)
+            refused = skipped(said, "the kernel made no huge page of its block")
+            tap.note(f"{told['predicted_rss_bytes']} predicted, {told['returned_rss_bytes']} returned, {refused} refused, of {held} held")
+            assert (refused > 0) == bool(arguments), said
+            tap.equal("returned or refused", told["returned_rss_bytes"] + refused, told["predicted_rss_bytes"])
+            victim.command("check")
+
+
 def what_a_fork_shares_is_left():
     needs_splitting()
     with Victim("fork-shared") as victim:
@@ -231,6 +248,7 @@ TESTS += [(f"busy, confirmed only, {kind}, {threads} threads, glibc {glibc}",
 TESTS += [
     ("RSS falls by what was returned", rss_falls_exactly),
     ("the charge falls as far", the_charge_falls),
+    ("what the kernel does not take as a whole", what_the_kernel_does_not_take_as_a_whole),
     ("what a fork shares is left", what_a_fork_shares_is_left),
 ]
 TESTS += [(f"busy, {kind}, {threads} threads, glibc {glibc}",

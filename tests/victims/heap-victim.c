@@ -15,6 +15,7 @@
  * - gap: the longest since the last gap; OK ns
  * - take COUNT SIZE: allocate and fill as many blocks; OK
  * - drop COUNT: free as many of them, the last first; OK
+ * - hold: have the kernel hold the first pages of 16 of its blocks, in a pipe; OK
  * - quit
  *
  * No command changes the heap but trim, go, take and drop, and none changes the resident set in
@@ -26,6 +27,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "book.h"
@@ -167,6 +169,28 @@ static int command_live(const char *argument)
     return 0;
 }
 
+enum { HELD = 16 };
+
+static int command_hold(const char *argument)
+{
+    struct book *book = book_of(0);
+    int pipe_ends[2];
+    unsigned held = 0;
+
+    if (pipe(pipe_ends))
+        fail("no pipe");
+    for (size_t i = 0; i < book->count && held < HELD; i++) {
+        struct iovec byte = {book->blocks[i].address, 1};
+
+        if (!byte.iov_base || vmsplice(pipe_ends[1], &byte, 1, 0) != 1)
+            continue;
+        held++;
+        i += book->count / HELD / 2;
+    }
+    say("OK %u", held);
+    return 0;
+}
+
 static int command_quit(const char *argument)
 {
     return 1;
@@ -180,7 +204,7 @@ static const struct command {
     {"info", command_info},     {"rss", command_rss},     {"steps", command_steps},
     {"go", command_go},         {"stop", command_stop},   {"probe", command_probe},
     {"gap", command_gap},       {"take", command_take},   {"drop", command_drop},
-    {"live", command_live},     {"quit", command_quit},
+    {"live", command_live},     {"hold", command_hold},   {"quit", command_quit},
 };
 
 static int run_command(char *words)
