@@ -9,7 +9,8 @@
 #
 # Also: clang and sanitize (all tests in those builds), fuzz (each fuzzer for FUZZ_SECONDS), kernels (the static program
 # on old kernels, in virtual machines: ./setup.sh kernels), soak (ROUNDS looks at busy programs, CHAOS rounds of calls that
-# are injected, KILLS kills of whoever does it, all tests SOAK times, and kernels), bench (how long looks and pauses take, and how much memory), check-format, format, clean.
+# are injected, KILLS kills of whoever does it, all tests SOAK times, and kernels), bench (how long looks and pauses take,
+# and how much memory), check-format, format, clean.
 
 PREFIX ?= /usr/local
 SOAK ?= 20
@@ -96,7 +97,8 @@ fuzz: setup-test
 	tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS) --state $(FUZZ_STATE) build-fuzz/tests/fuzz
 
 kernels: static
-	tests/kernels/run.sh build-static/src/cmd/residue build-static/tests/victims/heap-victim build-static/kernels
+	tests/kernels/run.sh build-static/src/cmd/residue build-static/tests/victims/heap-victim \
+		build-static/tests/victims/chaos-victim build-static/tests/tools/inject-calls build-static/kernels
 
 # Every part runs, whatever becomes of the others.
 soak: setup-test

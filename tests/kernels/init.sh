@@ -8,6 +8,7 @@ STOCK=$((2 * 64 * PAGE)) # what two CPUs may have charged in advance (MEMCG_CHAR
 heaps="quiet threads-few-survivors fork-shared"
 mappings="huge-zero" # malloc has no part in these
 surveys=5 looks=9 trims=3 # checks in survey(), look() and trim()
+roles="read select pselect sleep workers" chaos=3 # of chaos-victim; checks in chaos()
 
 tell() { echo "TAP $*"; }
 
@@ -148,11 +149,44 @@ trim() {
     check_equal "the heap's content is whole" "$answer" OK
 }
 
+progress() { od -A n -t u4 -j 8 -N 4 /shared; } # struct shared of chaos.h
+
+# Calls are made, and whoever has them made is killed at some of the points at which it acts.
+chaos() { # ROLE
+    local heap=$1 victim killed=0 at waited=0 before
+    rm -f /shared
+    dd if=/dev/zero of=/shared bs=4096 count=1 2>/dev/null
+    /chaos-victim "$heap" /shared &
+    victim=$!
+    usleep 500000
+    for at in 1 2 3; do # a thread in user space is not borrowed here, which is no error
+        /inject-calls $victim 10 guarded >/injected 2>/injected.err && break
+    done
+    read -r rounds made refused rest </injected
+    sed 's/^/TAP # /' /injected.err
+    [ "${made:-0}" -gt 0 ]
+    check "calls are made: $made of $rounds" $?
+    for at in 1 2 3 4 5 6 7 8 9 10 12 14 17 20 30 40 60 80 95 100; do
+        RESIDUE_TEST_DIE_AT=$at /inject-calls $victim 1 guarded >/dev/null 2>&1
+        [ $? -ne 137 ] || killed=$((killed + 1))
+    done
+    before=$(progress)
+    while [ "$(progress)" = "$before" ] && [ $waited -lt 300 ]; do
+        usleep 100000
+        waited=$((waited + 1))
+    done
+    [ $waited -lt 300 ] && [ $killed -gt 0 ]
+    check "it goes on, whoever was killed $killed times" $?
+    printf '\001' | dd of=/shared bs=1 seek=4 conv=notrunc 2>/dev/null
+    wait $victim
+    check_equal "it ends with nothing wrong" "$?$(dd if=/shared bs=1 skip=24 count=200 2>/dev/null | tr -d '\000')" 0
+}
+
 /bin/busybox --install -s /bin
 export PATH=/bin
 mount_all
 tame_khugepaged
-tell "1..$(($(echo $heaps $mappings | wc -w) * (surveys + looks) + $(echo $heaps | wc -w) * trims))"
+tell "1..$(($(echo $heaps $mappings | wc -w) * (surveys + looks) + $(echo $heaps | wc -w) * trims + $(echo $roles | wc -w) * chaos))"
 tell "# $(uname -r), $(grep -c ^processor /proc/cpuinfo) CPUs"
 for heap in $heaps $mappings; do
     if start_victim; then
@@ -163,6 +197,9 @@ for heap in $heaps $mappings; do
         check "the victim starts: $answer" 1
     fi
     end_victim
+done
+for role in $roles; do
+    chaos "$role"
 done
 tell end
 poweroff -f

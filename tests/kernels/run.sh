@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# usage: tests/kernels/run.sh RESIDUE HEAP_VICTIM DIRECTORY
+# usage: tests/kernels/run.sh RESIDUE HEAP_VICTIM CHAOS_VICTIM INJECT_CALLS DIRECTORY
 #
 # Runs the static RESIDUE on the old kernels of pins.txt, in virtual machines without hardware support (a minute or so
 # each). There status and statm are estimates and PAGEMAP_SCAN (6.7) does not exist. HEAP_VICTIM brings this system's
 # C library along. Kernels are kept in DIRECTORY. Output is TAP; init.sh says what is checked.
 set -euo pipefail
 
-usage='usage: run.sh RESIDUE HEAP_VICTIM DIRECTORY'
+usage='usage: run.sh RESIDUE HEAP_VICTIM CHAOS_VICTIM INJECT_CALLS DIRECTORY'
 residue=${1:?$usage}
 victim=${2:?$usage}
-directory=${3:?$usage}
+chaos_victim=${3:?$usage}
+inject_calls=${4:?$usage}
+directory=${5:?$usage}
 here=$(dirname "${BASH_SOURCE[0]}")
 seconds=600 # for one machine: against endless waiting, many times what it takes
 machine=
@@ -64,6 +66,8 @@ make_initramfs() {
     install_program "$(command -v busybox)" /bin/busybox
     install_program "$residue" /bin/residue
     install_program "$victim" /heap-victim
+    install_program "$chaos_victim" /chaos-victim
+    install_program "$inject_calls" /inject-calls
     install "$here/init.sh" "$work/root/init"
     (cd "$work/root" && find . | busybox cpio -o -H newc 2>/dev/null) >"$work/initramfs"
 }
