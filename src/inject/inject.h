@@ -66,7 +66,10 @@ struct injection;
  */
 int injection_open(struct injection **ret, struct target *target, const struct maps *maps, struct why *why) must_check;
 
-/* Leaves the target stopped and as it was. NULL is fine. */
+/*
+ * Leaves the target stopped and as it was; but pages below its stack pointer that were not present may be afterwards: two as
+ * a rule, more where data was given. NULL is fine.
+ */
 void injection_close(struct injection *injection);
 
 /*

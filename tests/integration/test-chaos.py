@@ -160,6 +160,35 @@ def guarded(role, dies):
     tap.note(f"{role}: killed {tally.kills} times")
 
 
+def state(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        return file.read().rpartition(")")[2].split()[0]
+
+
+def job_control(role):
+    """It is stopped and continued by others meanwhile, and the tool killed: none of both is lost."""
+    tally, numbers = Tally(), random.Random(1)
+    with Victim(role) as victim:
+        for _ in range(300 if LONG else 15):
+            with subprocess.Popen([TOOL, str(victim.pid), "100000"], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.DEVNULL) as tool:
+                for _ in range(10):
+                    time.sleep(numbers.uniform(0, 0.002))
+                    os.kill(victim.pid, signal.SIGSTOP)
+                    time.sleep(numbers.uniform(0, 0.002))
+                    os.kill(victim.pid, signal.SIGCONT)
+                assert tool.poll() is None, f"the tool ended: {tool.returncode}"
+                tool.kill()
+            victim.assert_it_goes_on()
+        rounds(victim, 20, tally)
+        os.kill(victim.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, victim.pid, os.WSTOPPED)
+        run_tool(victim, 1)
+        victim.wait_until(lambda: state(victim.pid) == "T", "is no longer stopped")
+        os.kill(victim.pid, signal.SIGCONT)
+        victim.leave()
+
+
 def stopping_shows(role):
     """The roles' own expectations are held to what SIGSTOP and SIGCONT do here."""
     with Victim(role) as victim:
@@ -180,6 +209,8 @@ if __name__ == "__main__":
              for index, role in enumerate(ROLES)] +
             [(f"whoever has {role} make calls may be killed, in a static program",
               lambda role=role, index=index: chaos(role, index, STATIC_VICTIM)) for index, role in enumerate(STATIC_ROLES)] +
+            [(f"{role} may be stopped and continued by others meanwhile", lambda role=role: job_control(role))
+             for role in ["general-registers", "read", "workers"] if LONG or role != "workers"] +
             # Discarding is right only as long as nobody runs. Without such a process this fails at once.
             [("whoever discards what nobody uses may be killed", lambda: guarded("buffers", "program"))] +
             [(f"whoever has {role} make calls may be killed: {dies} of the two", lambda r=role, d=dies: guarded(r, d))
