@@ -13,10 +13,15 @@ enum {
     OPTION_THRESHOLDS,
     OPTION_HUGE_PAGES,
     OPTION_WATCH_FOR,
+    OPTION_EVERY,
 };
 
 enum { FAULTS_PERMILLE = 20 }; /* of a processor */
-#define WATCH_NS (10 * NS_PER_S)
+#define WATCH_NS      (10 * NS_PER_S)
+#define EVERY_MOST_NS (UINT64_C(24) * 3600 * NS_PER_S)
+
+enum { SPLIT_FROM = 25 }; /* percent: as of residue reclaim */
+#define MAX_PAUSE_NS (5 * NS_PER_MS)
 
 static const struct argp_option options[] = {
     {"undo", OPTION_UNDO, NULL, 0, "set back what was changed", 0},
@@ -33,6 +38,10 @@ static const struct argp_option options[] = {
     {"watch-for", OPTION_WATCH_FOR, "TIME", 0,
      "count page faults for so long (10s) after the thresholds were pinned, and set them back if "
      "they take more than 2 % of a processor",
+     0},
+    {"every", OPTION_EVERY, "TIME", 0,
+     "then give memory back each so often (30s), as residue reclaim does, and when the kernel is "
+     "pressed for memory, less often while that does not pay; until Ctrl-C",
      0},
     {"json", OPTION_JSON, NULL, 0, "print one JSON object (residue.keep/1) instead of text", 0},
     {"color", OPTION_COLOR, "WHEN", 0, "auto (default), always or never", 0},
@@ -59,10 +68,11 @@ static void check(const struct keep_command *c, struct argp_state *state)
 {
     const struct keep_options *o = &c->options;
 
-    if (o->undo && (o->thresholds || o->huge_pages != KEEP_HUGE_AUTO))
+    if (o->undo && (o->thresholds || o->every_ns || o->huge_pages != KEEP_HUGE_AUTO))
         usage_error(state, "--undo sets back all that was changed; it goes with no other choice");
-    if (!o->undo && o->huge_pages == KEEP_HUGE_LEAVE && !o->thresholds)
-        usage_error(state, "--huge-pages=leave without --thresholds leaves nothing to do");
+    if (!o->undo && o->huge_pages == KEEP_HUGE_LEAVE && !o->thresholds && !o->every_ns)
+        usage_error(state,
+                    "--huge-pages=leave without --thresholds or --every leaves nothing to do");
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -82,6 +92,11 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     case OPTION_WATCH_FOR:
         if (parse_duration(arg, &c->options.watch_ns))
             usage_error(state, "--watch-for takes a time like 30s, not '%s'", arg);
+        return 0;
+    case OPTION_EVERY:
+        if (parse_duration(arg, &c->options.every_ns) || c->options.every_ns < NS_PER_S ||
+            c->options.every_ns > EVERY_MOST_NS)
+            usage_error(state, "--every takes a time from 1s to 24 hours, not '%s'", arg);
         return 0;
     case OPTION_JSON:
         c->json = true;
@@ -123,6 +138,9 @@ static const struct argp parser = {
 void keep_parse(int argc, char **argv, struct keep_command *ret)
 {
     *ret = (struct keep_command){
-        .options = {.watch_ns = WATCH_NS, .permille = FAULTS_PERMILLE, .directory = -1}};
+        .options = {.watch_ns = WATCH_NS,
+                    .permille = FAULTS_PERMILLE,
+                    .directory = -1,
+                    .limits = {.split_percent = SPLIT_FROM, .pause_ns = MAX_PAUSE_NS}}};
     argp_parse(&parser, argc, argv, 0, NULL, ret);
 }

@@ -72,8 +72,12 @@ static void find_start_lines(const struct keep_command *c, struct start_lines *r
     bool known;
 
     *ret = (struct start_lines){0};
-    if (c->options.undo || c->quiet || atomic_load(&interrupted))
+    if (c->options.undo || c->quiet)
         return;
+    if (atomic_load(&interrupted)) {
+        why_set(&ret->missing, 0, "they were not looked for after the interrupt");
+        return;
+    }
     known = why_explain(&options, &explanation, &missing) == 0;
     start_lines_for(known ? &explanation : NULL, c->options.thresholds, ret);
     if (known)

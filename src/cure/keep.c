@@ -8,6 +8,7 @@
 #include "base/vector.h"
 #include "cure/keep-cost.h"
 #include "cure/keep-course.h"
+#include "cure/keep-every.h"
 #include "cure/keep-huge-pages.h"
 #include "inject/journal.h"
 #include "procfs/smaps.h"
@@ -282,6 +283,8 @@ int keep(const struct procfs *procfs, pid_t pid, const struct keep_options *opti
     look_close(&course.look);
     explanation_free(&scratch);
     out.pauses = course.look.target.pauses;
+    if (r == 0 && options->every_ns && !options->undo && !out.interrupted)
+        r = keep_every(procfs, options, &course.state.identity, &out);
     if (r)
         keeping_free(&out);
     else

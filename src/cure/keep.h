@@ -24,6 +24,7 @@ struct keep_options {
     enum keep_huge_choice huge_pages;
     uint64_t watch_ns;          /* after the thresholds were set */
     unsigned permille;          /* of a processor, that page faults may take beyond what they took before */
+    uint64_t every_ns;          /* give memory back each so often, until interrupted; 0: not at all */
     int directory;              /* of state files */
     struct cure_limits limits;  /* `interrupted` and `progress` */
 };
@@ -47,6 +48,17 @@ struct keep_cost {
     bool taken_back;                    /* they took too much: what was set was set back */
 };
 
+/* What came of giving memory back again and again. */
+struct keep_every_totals {
+    uint64_t ran_ns;            /* 0: it was not asked for, or could not be */
+    uint64_t rounds, failures, pressures; /* pressures: how often the kernel was pressed, and it was not waited for */
+    uint64_t returned_bytes, back_bytes;  /* that came back; and of that was in use again by the next round */
+    uint64_t interval_ns;       /* at the end */
+    const char *pressure_of;    /* static: "cgroup", "system"; NULL: the kernel does not tell */
+    bool process_ended;
+    struct target_pauses pauses;
+};
+
 struct keeping {
     pid_t pid;
     char comm[64];
@@ -59,6 +71,7 @@ struct keeping {
     struct keep_change changed[KEEP_SETTINGS]; /* that are in force; of an undo, that were set back */
     size_t changed_count;
     struct keep_cost cost;          /* all 0: thresholds were not set */
+    struct keep_every_totals every;
     struct keep_refusals refusals;
     struct target_pauses pauses;
 };

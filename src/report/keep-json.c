@@ -133,18 +133,38 @@ static json_t *cost_object(const struct keep_cost *cost)
         {"taken_back", json_boolean(cost->taken_back)});
 }
 
+static json_t *pauses_object(const struct target_pauses *pauses)
+{
+    return OBJECT({"count", json_integer(pauses->count)},
+                  {"total_ns", json_amount(pauses->total_ns)},
+                  {"longest_ns", json_amount(pauses->longest_ns)});
+}
+
+/* Null where it was not asked for, or could not be. */
+static json_t *every_object(const struct keep_every_totals *every)
+{
+    if (!every->ran_ns)
+        return json_null();
+    return OBJECT({"ran_ns", json_amount(every->ran_ns)}, {"rounds", json_amount(every->rounds)},
+                  {"failures", json_amount(every->failures)},
+                  {"pressures", json_amount(every->pressures)},
+                  {"pressure_of", json_text_if(every->pressure_of)},
+                  {"returned_rss_bytes", json_amount(every->returned_bytes)},
+                  {"in_use_again_bytes", json_amount(every->back_bytes)},
+                  {"interval_ns", json_amount(every->interval_ns)},
+                  {"process_ended", json_boolean(every->process_ended)},
+                  {"pauses", pauses_object(&every->pauses)});
+}
+
 json_t *keep_object(const struct keeping *k, const struct start_lines *lines)
 {
-    json_t *pauses = OBJECT({"count", json_integer(k->pauses.count)},
-                            {"total_ns", json_amount(k->pauses.total_ns)},
-                            {"longest_ns", json_amount(k->pauses.longest_ns)});
-
     return OBJECT({"format", json_string("residue.keep/1")}, {"pid", json_integer(k->pid)},
                   {"comm", json_text(k->comm)}, {"undo", json_boolean(k->undo)},
                   {"interrupted", json_boolean(k->interrupted)}, {"changed", changed_array(k)},
                   {"already", already_array(k)}, {"refusals", refusals_array(k, lines)},
                   {"huge_bytes", json_amount(k->huge_bytes)}, {"cost", cost_object(&k->cost)},
-                  {"pauses", pauses}, {"start_lines", lines_object(lines)});
+                  {"every", every_object(&k->every)}, {"pauses", pauses_object(&k->pauses)},
+                  {"start_lines", lines_object(lines)});
 }
 
 int report_keep_json(const struct keeping *keeping, const struct start_lines *lines, FILE *out)

@@ -151,14 +151,38 @@ static int print_cost(struct page *page, const struct keeping *k)
     return error;
 }
 
+static int print_every(struct page *page, const struct keeping *k)
+{
+    const struct keep_every_totals *every = &k->every;
+    int error;
+
+    if (!every->ran_ns)
+        return 0;
+    error = say(page, TONE_PLAIN, NOTE,
+                "in %s memory was looked for %s time%s: %s came back, of which %s was in use again "
+                "by the next time; in the end every %s%s",
+                format_interval(every->ran_ns).text, format_count(every->rounds).text,
+                every->rounds == 1 ? "" : "s", format_bytes(every->returned_bytes).text,
+                format_bytes(every->back_bytes).text, format_interval(every->interval_ns).text,
+                every->process_ended ? "; the process has ended" : "");
+    if (error == 0 && every->failures)
+        error = say(page, TONE_DOUBT, NOTE, "%s more times it could not be done",
+                    format_count(every->failures).text);
+    if (error == 0)
+        error = say(page, TONE_FAINT, NOTE, "for that it was paused %u times, for %s at most",
+                    every->pauses.count, format_duration(every->pauses.longest_ns).text);
+    return error;
+}
+
 static int print_pauses(struct page *page, const struct keeping *k)
 {
     if (k->pauses.count == 0)
         return say(page, TONE_FAINT, NOTE, "the process was not paused");
     return say(
         page, TONE_FAINT, NOTE, "%sthe process was paused %u time%s, for %s in all and %s at most",
-        k->interrupted ? "interrupted, what is told is as far as it came; " : "", k->pauses.count,
-        k->pauses.count == 1 ? "" : "s", format_duration(k->pauses.total_ns).text,
+        k->interrupted && !k->every.ran_ns ? "interrupted, what is told is as far as it came; "
+                                           : "",
+        k->pauses.count, k->pauses.count == 1 ? "" : "s", format_duration(k->pauses.total_ns).text,
         format_duration(k->pauses.longest_ns).text);
 }
 
@@ -204,6 +228,8 @@ static int print_page(struct page *page, const struct keeping *k, const struct s
         error = print_huge_pages(page, k);
     if (error == 0)
         error = print_cost(page, k);
+    if (error == 0)
+        error = print_every(page, k);
     if (error == 0)
         error = print_pauses(page, k);
     if (error == 0 && !k->undo && k->changed_count)

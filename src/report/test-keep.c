@@ -14,6 +14,9 @@ static const char contract[] =
     "  'refusals': [ { 'what': '', 'reason': '' } ], 'huge_bytes': 0,"
     "  'cost': { 'fault_ns': 0, 'mapping_ns': 0, 'watched_ns': 0, 'faults': 0, "
     "'cpu_percent_before': 0.5, 'cpu_percent': 0.5, 'taken_back': true },"
+    "  'every': { 'ran_ns': 0, 'rounds': 0, 'failures': 0, 'pressures': 0, 'pressure_of': '', "
+    "'returned_rss_bytes': 0, 'in_use_again_bytes': 0, 'interval_ns': 0, 'process_ended': false, "
+    "'pauses': { 'count': 0, 'total_ns': 0, 'longest_ns': 0 } },"
     "  'pauses': { 'count': 0, 'total_ns': 0, 'longest_ns': 0 },"
     "  'start_lines': { 'systemd': [''], 'docker': [''], 'kubernetes': [''], 'shell': [''] } }";
 
@@ -32,6 +35,12 @@ static struct keeping typical(void)
                  .before_ns = UINT64_C(1000000000),
                  .watched_ns = UINT64_C(10000000000),
                  .faults = 50000},
+        .every = {.ran_ns = UINT64_C(90000000000),
+                  .rounds = 3,
+                  .returned_bytes = 30 * MIB,
+                  .back_bytes = MIB,
+                  .interval_ns = UINT64_C(30000000000),
+                  .pressure_of = "system"},
         .pauses = {.count = 4, .total_ns = 8000000, .longest_ns = 3000000},
     };
 
@@ -91,6 +100,9 @@ static void what_was_changed_is_told(void **state)
     expect(text, "--undo does not reach them");
     expect(text,
            "in 10 s it took 50,000 page faults, some 1.0 % of a processor; before it was 0.0");
+    expect(text,
+           "in 90 s memory was looked for 3 times: 30 MiB came back, of which 1024 KiB was in "
+           "use again by the next time; in the end every 30 s\n");
     expect(text, "for 8 ms in all and 3 ms at most\n");
     expect(text, "help: residue keep --undo 4242 sets it back\n");
     expect(text,

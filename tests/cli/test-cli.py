@@ -124,6 +124,9 @@ def what_to_keep_is_asked_for_rightly():
                says=f"--huge-pages takes none, advised, auto or leave, not '{which}'")
     misuse("keep", "--watch-for=x", "1", says="--watch-for takes a time like 30s, not 'x'")
     misuse("keep", "--huge-pages=leave", "1", says="leaves nothing to do")
+    for text in ("", "0", "500ms", "x", "-1s", "1000000min"):
+        misuse("keep", f"--every={text}", "1", says=f"--every takes a time from 1s to 24 hours, not '{text}'")
+    misuse("keep", "--undo", "--every=30s", "1", says="goes with no other choice")
     misuse("keep", "--undo", "--thresholds", "1", says="goes with no other choice")
     misuse("keep", "--undo", "--huge-pages=none", "1", says="goes with no other choice")
     misuse("keep", "--color=red", "1", says="--color takes auto, always or never, not 'red'")
