@@ -4,27 +4,12 @@
 #include <signal.h>
 
 #include "base/cleanup.h"
+#include "cmd/acting.h"
 #include "cmd/progress-line.h"
 #include "cmd/why.h"
 #include "report/keep.h"
 
-static atomic_bool interrupted;
-
-static void note_interrupt(int number)
-{
-    atomic_store(&interrupted, true);
-}
-
-/* What is under way is finished, and what was done is told. */
-static void catch_interrupts(void)
-{
-    struct sigaction action = {.sa_handler = note_interrupt};
-
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-}
+static const atomic_bool *interrupted;
 
 static int keep_with_progress(const struct keep_command *c, const struct procfs *procfs,
                               struct keeping *ret, struct why *why)
@@ -41,7 +26,7 @@ static int keep_with_progress(const struct keep_command *c, const struct procfs 
     progress_line_begin(&line, !c->quiet);
     progress_line_task(&line, "process %d", (int)c->pid);
     options.limits.progress = progress_line_interface(&line);
-    options.limits.interrupted = &interrupted;
+    options.limits.interrupted = interrupted;
     why_hold_job_control(&old);
     r = keep(procfs, c->pid, &options, ret, why);
     why_release_job_control(&old);
@@ -74,7 +59,7 @@ static void find_start_lines(const struct keep_command *c, struct start_lines *r
     *ret = (struct start_lines){0};
     if (c->options.undo || c->quiet)
         return;
-    if (atomic_load(&interrupted)) {
+    if (atomic_load(interrupted)) {
         why_set(&ret->missing, 0, "they were not looked for after the interrupt");
         return;
     }
@@ -108,7 +93,7 @@ int cmd_keep(int argc, char **argv)
     int r;
 
     keep_parse(argc, argv, &c);
-    catch_interrupts();
+    interrupted = begin_acting();
     r = run(&c, &keeping, &why);
     if (r)
         return cmd_fail("keep", r, &why);

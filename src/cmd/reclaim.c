@@ -5,27 +5,12 @@
 #include <syslog.h>
 
 #include "base/format.h"
+#include "cmd/acting.h"
 #include "cmd/progress-line.h"
 #include "cmd/why.h"
 #include "report/reclaim.h"
 
-static atomic_bool interrupted;
-
-static void note_interrupt(int number)
-{
-    atomic_store(&interrupted, true);
-}
-
-/* The step that is under way is finished, and what was done so far is told. */
-static void catch_interrupts(void)
-{
-    struct sigaction action = {.sa_handler = note_interrupt};
-
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
-}
+static const atomic_bool *interrupted;
 
 /* Whoever wonders what happened to the process later must be able to find it out. */
 static void log_begin(void *context, const struct reclamation *prediction)
@@ -58,7 +43,7 @@ static int reclaim_with_progress(const struct reclaim_command *c, const struct p
     progress_line_begin(&line, !c->quiet);
     progress_line_task(&line, "process %d", (int)c->pid);
     options.limits.progress = progress_line_interface(&line);
-    options.limits.interrupted = &interrupted;
+    options.limits.interrupted = interrupted;
     why_hold_job_control(&old);
     r = reclaim(procfs, c->pid, &options, log_begin, NULL, ret, why);
     why_release_job_control(&old);
@@ -100,7 +85,7 @@ int cmd_reclaim(int argc, char **argv)
     int r;
 
     reclaim_parse(argc, argv, &c);
-    catch_interrupts();
+    interrupted = begin_acting();
     r = run(&c, &reclamation, &why);
     if (r)
         return cmd_fail("reclaim", r, &why);
