@@ -17,10 +17,12 @@ static bool advise(struct advice *ret, const char *setting, const char *effect)
 static bool static_thresholds(const struct explanation *e, struct advice_text *text,
                               struct advice *ret)
 {
-    return advise(ret, "MALLOC_MMAP_THRESHOLD_=131072 MALLOC_TRIM_THRESHOLD_=131072",
-                  "in the environment at start keeps large blocks in mappings of their own, which "
-                  "free() gives back; programs that allocate and free large blocks all the time "
-                  "can become many times slower, so measure yours");
+    return advise(
+        ret, "MALLOC_MMAP_THRESHOLD_=131072 MALLOC_TRIM_THRESHOLD_=131072",
+        "in the environment at start keeps large blocks in mappings of their own, which "
+        "free() gives back; programs that allocate and free large blocks all the time "
+        "can become many times slower, so measure yours; residue keep --thresholds does it "
+        "without a restart, and takes it back where it costs too much");
 }
 
 static bool few_arenas(const struct explanation *e, struct advice_text *text, struct advice *ret)
@@ -69,7 +71,7 @@ static bool no_filling_up(const struct explanation *e, struct advice_text *text,
     return advise(ret, "echo 0 > /sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_none",
                   "as root keeps khugepaged from filling huge pages up with zeros, in the whole "
                   "system; it neither takes back what is filled up already nor concerns huge pages "
-                  "made at the first touch");
+                  "made at the first touch; residue keep keeps all of them away from one process");
 }
 
 /* glibc.pthread.stack_cache_size came with 2.34 (dd45734e32). */
