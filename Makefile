@@ -112,7 +112,7 @@ soak-rounds: setup-test
 soak-chaos: setup-test
 	@$(configure_gcc)
 	@meson configure build -Dtests=enabled
-	RESIDUE_CHAOS_ROUNDS=$(CHAOS) RESIDUE_CHAOS_KILLS=$(KILLS) $(run_tests) -C build --timeout-multiplier 20 chaos
+	RESIDUE_CHAOS_ROUNDS=$(CHAOS) RESIDUE_CHAOS_KILLS=$(KILLS) $(run_tests) -C build --timeout-multiplier 20 chaos keep
 
 # Every heap with every C library; one that cannot be had fails here instead of being skipped.
 soak-tests: setup-test

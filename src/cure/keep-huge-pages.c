@@ -108,13 +108,19 @@ static int attempt(struct request *request)
     return r;
 }
 
+/* -EBUSY: perhaps by what outlives one of us that was killed, for a moment. */
+static bool is_passing(int error)
+{
+    return error == -EAGAIN || error == -ETIMEDOUT || error == -EBUSY ||
+           error == OUTCOME_NOT_POSSIBLE;
+}
+
 static int make(struct request *request)
 {
     uint64_t wait = FIRST_WAIT_NS;
     int r = -EAGAIN;
 
-    for (unsigned i = 0;
-         i < ATTEMPTS && (r == -EAGAIN || r == -ETIMEDOUT || r == OUTCOME_NOT_POSSIBLE); i++) {
+    for (unsigned i = 0; i < ATTEMPTS && is_passing(r); i++) {
         if (i) {
             clock_sleep_ns(wait);
             wait = wait * 3 / 2 < LONGEST_WAIT_NS ? wait * 3 / 2 : LONGEST_WAIT_NS;

@@ -196,6 +196,13 @@ int keep_thresholds(struct keep_course *course, struct why *why)
     return 0;
 }
 
+/* We were killed before they were made static: then free() has gone on to raise them. */
+static bool is_own_rule(const struct keep_change *change, const enum keep_done *done)
+{
+    return done[KEEP_STATIC] == KEEP_ALREADY &&
+           (change->setting == KEEP_TRIM_THRESHOLD || change->setting == KEEP_MMAP_THRESHOLD);
+}
+
 int keep_thresholds_undo(struct keep_course *course, struct why *why)
 {
     struct keep_state changes = thresholds_of(&course->state);
@@ -212,6 +219,8 @@ int keep_thresholds_undo(struct keep_course *course, struct why *why)
     for (size_t i = 0; i < changes.count; i++) {
         const struct keep_change *change = &changes.changes[i];
 
+        if (done[change->setting] == KEEP_LEFT && is_own_rule(change, done))
+            continue;
         if (done[change->setting] == KEEP_LEFT) {
             r = why_set(why, OUTCOME_TORN,
                         "%s is no longer what was set: somebody else has set it since, and it is "

@@ -73,7 +73,9 @@ static int stop_well(struct look *look, struct values *ret, struct why *why)
     uint64_t wait = FIRST_WAIT_NS;
     int r = OUTCOME_TORN;
 
-    for (unsigned i = 0; i < ATTEMPTS && (r == OUTCOME_TORN || r == -ETIMEDOUT); i++) {
+    /* -EBUSY: perhaps by what outlives one of us that was killed, for a moment. */
+    for (unsigned i = 0; i < ATTEMPTS && (r == OUTCOME_TORN || r == -ETIMEDOUT || r == -EBUSY);
+         i++) {
         if (i) {
             clock_sleep_ns(wait);
             wait = wait * 3 / 2 < LONGEST_WAIT_NS ? wait * 3 / 2 : LONGEST_WAIT_NS;

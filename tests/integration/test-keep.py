@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """residue keep: settings change in a running process, do what they are to do, and go back; whatever happens to residue."""
+import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -271,12 +273,37 @@ def an_interrupt_ends_the_watch():
 
 
 def a_busy_process_is_none_the_worse():
+    """RESIDUE_CHAOS_ROUNDS makes it long."""
     with Victim("churn") as victim:
-        for _ in range(10):
-            assert residue.run("keep", "--thresholds", "--watch-for=0", "-q", victim.pid).returncode == 0
+        for _ in range(int(os.environ.get("RESIDUE_CHAOS_ROUNDS", 100)) // 10):
+            keep(victim.pid, "--thresholds", "--watch-for=0")
             victim.command("check")
             keep(victim.pid, "--undo")
             victim.command("check")
+
+
+def is_traced(pid):
+    return any("TracerPid:\t0\n" not in (task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir())
+
+
+def a_kill_at_any_time_is_undone():
+    """At random, in a busy process of several threads. RESIDUE_CHAOS_KILLS makes it long."""
+    numbers, killed = random.Random(7), 0
+    with Victim("churn") as victim:
+        before = settings(victim.pid)["dynamic_threshold"]
+        for _ in range(int(os.environ.get("RESIDUE_CHAOS_KILLS", 20))):
+            child = start([residue.RESIDUE, "keep", "--thresholds", "--watch-for=0", "-q", str(victim.pid)],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(numbers.uniform(0.001, 0.1))
+            killed += child.poll() is None
+            end(child)
+            keep(victim.pid, "--undo")
+            wait_until("whoever outlives the killed one is through", lambda: not is_traced(victim.pid))
+            tap.equal("dynamic", settings(victim.pid)["dynamic_threshold"], before)
+            tap.equal("huge pages allowed", huge_pages_allowed(victim.pid), 1)
+            victim.command("check")
+    tap.note(f"killed {killed} times")
 
 
 def syslog_has_it():
@@ -335,6 +362,7 @@ tap.run([
     ("files of the dead go", files_of_the_dead_go),
     ("an interrupt ends the watch", an_interrupt_ends_the_watch),
     ("a busy process is none the worse", a_busy_process_is_none_the_worse),
+    ("a kill at any time is undone", a_kill_at_any_time_is_undone),
     ("syslog has it", syslog_has_it),
     ("whoever has no place to write is told", whoever_has_no_place_to_write_is_told),
 ])
