@@ -315,7 +315,7 @@ def syslog_has_it():
             log.settimeout(60)
             keep(victim.pid)
             lines = []
-            while not lines or "has set" not in lines[-1]:
+            while not any("has set" in line and f"process {victim.pid} " in line for line in lines):
                 lines.append(log.recv(4096).decode())
         finally:
             os.unlink("/dev/log")
