@@ -224,13 +224,37 @@ static int set_one(struct setting_job *job, const struct keep_change *change)
     return r;
 }
 
+/* Each is what it was when this was planned, or set already. Else free() has raised them since, and
+ * to make them static would pin what it raised them to. */
+static int is_as_planned(struct setting_job *job, bool *ret)
+{
+    const struct keep_state *changes = job->changes;
+    int r = 0;
+
+    *ret = true;
+    for (size_t i = 0; r == 0 && i < changes->count; i++) {
+        const struct keep_change *change = &changes->changes[i];
+        struct variable variable = variable_of(&job->places, change->setting);
+        uint64_t now;
+
+        if (!variable.bytes)
+            continue;
+        r = read_variable(job->look, variable, &now, job->why);
+        *ret &= r == 0 && (now == change->before || now == change->after);
+    }
+    return r;
+}
+
 /* On the thread that traces. Undone in the opposite order: each state on the way was one before. */
 static int set_all(void *context)
 {
     struct setting_job *job = context;
     const struct keep_state *changes = job->changes;
-    int r = 0;
+    bool planned = true;
+    int r = job->undo ? 0 : is_as_planned(job, &planned);
 
+    if (r || !planned)
+        return r;
     for (size_t i = 0; r == 0 && i < changes->count; i++)
         r = set_one(job, &changes->changes[job->undo ? changes->count - 1 - i : i]);
     keep_point();
