@@ -283,7 +283,15 @@ def a_busy_process_is_none_the_worse():
 
 
 def is_traced(pid):
-    return any("TracerPid:\t0\n" not in (task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir())
+    """Or about to be: whoever outlives one that was killed has the same arguments."""
+    if any("TracerPid:\t0\n" not in (task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()):
+        return True
+    for other in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (other / "cmdline").read_bytes().split(b"\0")
+            if words[:2] == [residue.RESIDUE.encode(), b"keep"] and str(pid).encode() in words:
+                return True
+    return False
 
 
 def a_kill_at_any_time_is_undone():
