@@ -13,6 +13,7 @@ struct step {
     struct block_pages chosen; /* proven free in the stop, and dealt with there */
     uint16_t predicted;
     bool was_huge, huge;       /* it was a huge page when we came; it is one now */
+    bool no_room;              /* its cgroup is too near its limit for a huge page */
 };
 
 struct batch {

@@ -13,29 +13,13 @@ struct block {
     uint8_t flags[BLOCK_PAGES];
 };
 
-/* The first chunk that ends above `address`. */
-static size_t chunk_above(const struct free_chunks *chunks, remote_addr address)
-{
-    size_t low = 0, high = chunks->count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (chunks->items[middle].address + chunks->items[middle].bytes > address)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return low;
-}
-
 void free_pages_of_block(const struct free_chunks *chunks, remote_addr address,
                          struct block_pages *ret)
 {
     remote_addr end = address + HUGE_BYTES;
 
     *ret = (struct block_pages){{false}};
-    for (size_t i = chunk_above(chunks, address); i < chunks->count; i++) {
+    for (size_t i = free_chunks_above(chunks, address); i < chunks->count; i++) {
         struct range pages = heap_free_chunk_pages(&chunks->items[i]);
 
         if (chunks->items[i].address >= end)

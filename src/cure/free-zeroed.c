@@ -6,27 +6,52 @@
 #include "cure/free-batch.h"
 #include "cure/points.h"
 #include "cure/split.h"
+#include "procfs/cgroup.h"
 
 static const uint8_t zeros[HUGE_BYTES]; /* never touched: the kernel's zero page */
 
-/* Notes what is there, and makes a huge page of it where it is none. */
-static int make_huge(struct batch *batch, struct step *step)
+/*
+ * What may be charged to the process' cgroup for a moment: half of what is left to the limit, so
+ * that what the cgroup's own processes need meanwhile does not come to an end there.
+ */
+static uint64_t room_for(const struct batch *batch)
+{
+    struct cgroup_memory cgroup;
+
+    if (cgroup_memory_read(batch->look->procfs, batch->look->pid, &cgroup, NULL) != 0 ||
+        !cgroup.room_known)
+        return UINT64_MAX;
+    return cgroup.room_bytes / 2;
+}
+
+/* A huge page is charged before the small ones go, and has those, too, that are not there now. */
+static int make_huge(struct batch *batch, struct step *step, uint64_t *room)
 {
     uint8_t flags[BLOCK_PAGES];
+    uint64_t absent = 0;
     int r = batch_flags(batch, step, flags);
 
-    for (size_t i = 0; r == 0 && i < BLOCK_PAGES; i++)
+    if (r)
+        return r;
+    for (size_t i = 0; i < BLOCK_PAGES; i++) {
         step->before.is_in[i] = page_is_resident(flags[i]) && flags[i] & PAGE_EXCLUSIVE;
-    step->was_huge = r == 0 && flags[0] & PAGE_HUGE;
-    return r ? r : collapse_page(&batch->look->target, step->address, batch->why);
+        absent += page_is_resident(flags[i]) ? 0 : PAGE_BYTES;
+    }
+    step->was_huge = flags[0] & PAGE_HUGE;
+    step->no_room = !step->was_huge && *room < HUGE_BYTES + absent;
+    if (step->no_room)
+        return 0;
+    *room -= *room == UINT64_MAX ? 0 : absent;
+    return collapse_page(&batch->look->target, step->address, batch->why);
 }
 
 static int make_all_huge(struct batch *batch)
 {
+    uint64_t room = room_for(batch);
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < batch->count; i++)
-        r = make_huge(batch, &batch->steps[i]);
+        r = make_huge(batch, &batch->steps[i], &room);
     return r;
 }
 
@@ -122,7 +147,8 @@ static int split_all(struct batch *batch)
         size_t count = 0;
 
         for (size_t k = i; k < batch->count && k < i + SPLIT_BATCH; k++)
-            pages[count++] = (struct huge_page){.address = batch->steps[k].address};
+            if (!batch->steps[k].no_room)
+                pages[count++] = (struct huge_page){.address = batch->steps[k].address};
         r = split_pages(&batch->look->target, pages, count, batch->why);
     }
     return r;
@@ -134,9 +160,12 @@ static int refused(struct batch *batch, const struct step *step, struct cure_out
     if (batch->refused)
         return vector_push(batch->refused, ((struct free_block){.address = step->address,
                                                                 .pages = step->predicted}));
-    cure_skip(outcome, step->predicted * PAGE_BYTES,
-              "the kernel made no huge page of its block: none was free, or memory beside it is "
-              "pinned or in use by the kernel just now");
+    cure_skip(
+        outcome, step->predicted * PAGE_BYTES,
+        step->no_room
+            ? "the cgroup is too near its limit for the huge page by which the kernel takes it"
+            : "the kernel made no huge page of its block: none was free, or memory beside it "
+              "is pinned or in use by the kernel just now");
     return 0;
 }
 
@@ -171,9 +200,8 @@ int batch_zero(struct batch *batch, struct cure_outcome *outcome)
 {
     int r = make_all_huge(batch), split;
 
-    if (r)
-        return r;
-    r = zero_in_stop(batch);
+    if (r == 0)
+        r = zero_in_stop(batch);
     split = split_all(batch); /* whatever went wrong: the kernel made them huge for us */
     r = r ? r : split;
     for (size_t i = 0; r == 0 && i < batch->count; i++)

@@ -11,7 +11,6 @@
 #include "base/range.h"
 
 enum { ROUNDS = 8, PAGES = 256 };
-enum { STATE_FIELD = 3, MINFLT_FIELD = 10 }; /* of /proc/PID/stat; majflt is the next but one */
 
 /* A mapping made, `pages` of it written to, and removed: nanoseconds, or 0. */
 static uint64_t time_of_mapping(size_t pages)
@@ -52,27 +51,6 @@ void keep_cost_measure(struct keep_cost *ret)
 
     ret->mapping_ns = shortest(0);
     ret->fault_ns = touched > ret->mapping_ns ? (touched - ret->mapping_ns) / PAGES : 0;
-}
-
-/* The name before the fields may hold any character, so they are counted from its last parenthesis.
- */
-int keep_count_faults(const struct procfs *procfs, pid_t pid, uint64_t *ret, struct why *why)
-{
-    auto_free char *text = NULL;
-    uint64_t minor, major;
-    size_t length;
-    char *field;
-    int r = procfs_read(procfs, &text, &length, "proc/%d/stat", (int)pid);
-
-    if (r < 0)
-        return why_set(why, r == -ENOENT ? -ESRCH : r, "/proc/%d/stat cannot be read", (int)pid);
-    field = strrchr(text, ')');
-    for (int i = STATE_FIELD - 1; field && i < MINFLT_FIELD; i++)
-        field = strchr(field + 1, ' ');
-    if (!field || sscanf(field, " %" SCNu64 " %*u %" SCNu64, &minor, &major) != 2)
-        return why_set(why, -EBADMSG, "/proc/%d/stat cannot be understood", (int)pid);
-    *ret = minor + major;
-    return 0;
 }
 
 static double permille(uint64_t faults, uint64_t fault_ns, uint64_t ns)

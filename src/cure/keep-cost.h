@@ -6,8 +6,5 @@
 /* Measures on ourselves. 0 where it cannot be. */
 void keep_cost_measure(struct keep_cost *ret);
 
-/* Minor and major ones since it began, of all its threads. 0 or negative errno; -ESRCH. */
-int keep_count_faults(const struct procfs *procfs, pid_t pid, uint64_t *ret, struct why *why) must_check;
-
 /* The time that faults may take in all, while they are watched for `watch_ns`. */
 bool keep_cost_exceeds(const struct keep_cost *cost, uint64_t watch_ns, unsigned permille);

@@ -28,8 +28,9 @@ struct rounds {
     const struct keep_options *options;
     const struct process_identity *identity;
     struct keeping *out;
-    int pressure;                                         /* descriptor; -1: none */
-    uint64_t returned, rss_after, faults_after, ended_ns; /* of the last round */
+    int pressure;                           /* descriptor; -1: none */
+    uint64_t returned, rss_after, ended_ns; /* of the last round */
+    struct page_faults faults_after;        /* at its end */
 };
 
 uint64_t keep_every_next(uint64_t base_ns, uint64_t now_ns, uint64_t returned_bytes,
@@ -122,8 +123,8 @@ static int run_round(struct rounds *rounds, struct why *why)
         note_round(rounds, &done);
         reclamation_free(&done);
     }
-    if (keep_count_faults(rounds->procfs, rounds->out->pid, &rounds->faults_after, NULL))
-        rounds->faults_after = 0;
+    if (page_faults_read(rounds->procfs, rounds->out->pid, &rounds->faults_after, NULL))
+        rounds->faults_after = (struct page_faults){0};
     rounds->ended_ns = clock_now_ns();
     return r;
 }
@@ -163,12 +164,15 @@ static void wait_for_next(struct rounds *rounds, uint64_t interval_ns)
 static uint64_t came_back(const struct rounds *rounds)
 {
     struct process_status status;
-    uint64_t faults, faulted, grew;
+    struct page_faults faults;
+    uint64_t faulted, grew;
 
-    if (keep_count_faults(rounds->procfs, rounds->out->pid, &faults, NULL) ||
+    if (page_faults_read(rounds->procfs, rounds->out->pid, &faults, NULL) ||
         status_read(rounds->procfs, rounds->out->pid, &status, NULL))
         return 0;
-    faulted = (faults - rounds->faults_after) * PAGE_BYTES;
+    faulted =
+        (faults.minor + faults.major - rounds->faults_after.minor - rounds->faults_after.major) *
+        PAGE_BYTES;
     grew = status.vm_rss_bytes > rounds->rss_after ? status.vm_rss_bytes - rounds->rss_after : 0;
     grew = grew < faulted ? grew : faulted;
     return grew < rounds->returned ? grew : rounds->returned;

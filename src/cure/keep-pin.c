@@ -90,20 +90,21 @@ static int pin(struct keep_course *course, struct keep_state *plan,
     return r;
 }
 
-/* Counts the faults of at most `length_ns`; `enough` (or NULL) ends it earlier. */
+/* Counts the faults of at most `length_ns`; with `ends_early`, until they are too many. */
 static int count_faults(struct keep_course *course, uint64_t length_ns, uint64_t *ret_ns,
                         uint64_t *ret_faults, bool ends_early, struct why *why)
 {
     const struct keep_options *options = course->options;
-    uint64_t began = clock_now_ns(), first, now;
-    int r = keep_count_faults(course->procfs, course->out->pid, &first, why);
+    uint64_t began = clock_now_ns();
+    struct page_faults first, now;
+    int r = page_faults_read(course->procfs, course->out->pid, &first, why);
 
     while (r == 0) {
-        r = keep_count_faults(course->procfs, course->out->pid, &now, why);
+        r = page_faults_read(course->procfs, course->out->pid, &now, why);
         if (r)
             break;
         *ret_ns = clock_now_ns() - began;
-        *ret_faults = now - first;
+        *ret_faults = now.minor + now.major - first.minor - first.major;
         if (*ret_ns >= length_ns || cure_is_interrupted(&options->limits) ||
             (ends_early &&
              keep_cost_exceeds(&course->out->cost, options->watch_ns, options->permille)))

@@ -1,58 +1,46 @@
 #include "cure/watch.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/vector.h"
+#include "procfs/status.h"
 
-enum { MINFLT = 10, STATE = 3 }; /* fields of /proc/PID/stat */
 #define NAP_NS (NS_PER_S / 20)
-
-/* The name before the fields may hold any character, so they are counted from its last parenthesis.
- */
-static int read_faults(const struct procfs *procfs, pid_t pid, uint64_t *ret, struct why *why)
-{
-    auto_free char *text = NULL;
-    size_t length;
-    char *field;
-    int r = procfs_read(procfs, &text, &length, "proc/%d/stat", (int)pid);
-
-    if (r < 0)
-        return why_set(why, r == -ENOENT ? -ESRCH : r, "/proc/%d/stat cannot be read", (int)pid);
-    field = strrchr(text, ')');
-    for (int i = STATE - 1; field && i < MINFLT; i++)
-        field = strchr(field + 1, ' ');
-    if (!field || sscanf(field, " %" SCNu64, ret) != 1)
-        return why_set(why, -EBADMSG, "/proc/%d/stat cannot be understood", (int)pid);
-    return 0;
-}
 
 int cure_watch_begin(const struct procfs *procfs, pid_t pid, enum rss_source source,
                      struct cure_watch *ret, struct why *why)
 {
-    *ret = (struct cure_watch){
-        .procfs = procfs, .pid = pid, .source = source, .began_ns = clock_now_ns()};
-    return read_faults(procfs, pid, &ret->faults, why);
+    struct page_faults faults;
+    int r = page_faults_read(procfs, pid, &faults, why);
+
+    if (r)
+        return r;
+    *ret = (struct cure_watch){.procfs = procfs,
+                               .pid = pid,
+                               .source = source,
+                               .began_ns = clock_now_ns(),
+                               .faults = faults.minor};
+    return 0;
 }
 
 static int take(const struct cure_watch *watch, struct cure_samples *samples, struct why *why)
 {
-    uint64_t faults = 0;
+    struct page_faults faults;
     struct rss rss;
     int r = rss_read(watch->procfs, watch->pid, watch->source, &rss, why);
 
     if (r == 0)
-        r = read_faults(watch->procfs, watch->pid, &faults, why);
+        r = page_faults_read(watch->procfs, watch->pid, &faults, why);
     if (r)
         return r;
-    return vector_push(samples, ((struct cure_sample){.after_ns = clock_now_ns() - watch->began_ns,
-                                                      .rss_bytes = rss.rss_bytes,
-                                                      .minor_faults = faults - watch->faults}));
+    return vector_push(samples,
+                       ((struct cure_sample){.after_ns = clock_now_ns() - watch->began_ns,
+                                             .rss_bytes = rss.rss_bytes,
+                                             .minor_faults = faults.minor - watch->faults}));
 }
 
 static void wait_until(const struct cure_watch *watch, uint64_t after_ns,

@@ -23,6 +23,21 @@ void heap_refuse(struct heap *heap, const struct why *reason, const char *what_f
     (void)r;
 }
 
+size_t free_chunks_above(const struct free_chunks *chunks, remote_addr address)
+{
+    size_t low = 0, high = chunks->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (chunks->items[middle].address + chunks->items[middle].bytes > address)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
 void heap_memo_forget(struct heap_memo *memo)
 {
     free(memo->mmapped);

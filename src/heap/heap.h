@@ -238,6 +238,9 @@ struct free_chunks {
     size_t count, capacity;
 };
 
+/* The index of the first that ends above `address`; their count if none does. */
+size_t free_chunks_above(const struct free_chunks *chunks, remote_addr address);
+
 /* Which are wanted. */
 struct free_query {
     const struct range *within; /* those of which a part lies in one of these; NULL: all */

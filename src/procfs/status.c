@@ -1,8 +1,10 @@
 #include "procfs/status.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -198,4 +200,25 @@ int status_read(const struct procfs *procfs, pid_t pid, struct process_status *r
 int process_exe(const struct procfs *procfs, pid_t pid, char **ret_path)
 {
     return procfs_read_link(procfs, ret_path, "proc/%d/exe", pid);
+}
+
+/* The name before the fields may hold any character, so they are counted from its last parenthesis.
+ */
+int page_faults_read(const struct procfs *procfs, pid_t pid, struct page_faults *ret,
+                     struct why *why)
+{
+    enum { STATE = 3, MINFLT = 10 }; /* majflt is the next but one */
+    auto_free char *text = NULL;
+    size_t length;
+    char *field;
+    int r = procfs_read(procfs, &text, &length, "proc/%d/stat", (int)pid);
+
+    if (r < 0)
+        return why_set(why, r == -ENOENT ? -ESRCH : r, "/proc/%d/stat cannot be read", (int)pid);
+    field = strrchr(text, ')');
+    for (int i = STATE - 1; field && i < MINFLT; i++)
+        field = strchr(field + 1, ' ');
+    if (!field || sscanf(field, " %" SCNu64 " %*u %" SCNu64, &ret->minor, &ret->major) != 2)
+        return why_set(why, -EBADMSG, "/proc/%d/stat cannot be understood", (int)pid);
+    return 0;
 }

@@ -24,3 +24,10 @@ int status_read(const struct procfs *procfs, pid_t pid, struct process_status *r
 
 /* /proc/PID/exe in fresh memory (" (deleted)" kept); the caller frees. Negative errno. */
 int process_exe(const struct procfs *procfs, pid_t pid, char **ret_path) must_check;
+
+struct page_faults {
+    uint64_t minor, major; /* since it began, of all its threads */
+};
+
+/* From /proc/PID/stat. Negative errno; -ESRCH. */
+int page_faults_read(const struct procfs *procfs, pid_t pid, struct page_faults *ret, struct why *why) must_check;

@@ -54,6 +54,20 @@ static void takes_every_field(void **state)
     assert_true(s.vm_hwm_bytes == 1720 * 1024 && s.hugetlb_bytes == 2048 * 1024);
 }
 
+/* A name may hold any character, and look like the fields behind it. */
+static void counts_page_faults(void **state)
+{
+    struct page_faults faults;
+    struct why why = {0};
+
+    tree_file(&tree, "proc/5/stat", "5 (a) S 1 1) S 3 5 5 0 -1 4194304 472 11 7 22 1 2 3 4\n");
+    assert_int_equal(page_faults_read(&tree.procfs, 5, &faults, &why), 0);
+    assert_true(faults.minor == 472 && faults.major == 7);
+    tree_file(&tree, "proc/5/stat", "5 (a) S 3 5 5 0\n");
+    assert_int_equal(page_faults_read(&tree.procfs, 5, &faults, &why), -EBADMSG);
+    assert_int_equal(page_faults_read(&tree.procfs, 6, &faults, &why), -ESRCH);
+}
+
 static void unescapes_names(void **state)
 {
     struct process_status s;
@@ -182,6 +196,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(knows_kernel_threads_by_their_flags, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses_and_quotes, setup, teardown),
         cmocka_unit_test_setup_teardown(survives_hostile_text, setup, teardown),
+        cmocka_unit_test_setup_teardown(counts_page_faults, setup, teardown),
         cmocka_unit_test(reads_a_real_process),
     };
 

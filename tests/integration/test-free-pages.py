@@ -129,6 +129,21 @@ def the_charge_falls():
             assert abs(figure - told["predicted_rss_bytes"]) <= told["predicted_rss_bytes"] // 100 + SLACK, (fell, told)
 
 
+def a_full_cgroup_is_not_filled():
+    """A huge page is charged before the small ones go: where the limit is near, nobody is to be killed for it."""
+    needs_splitting()
+    with cgroups.group() as (_, group), Victim("tops", group=group) as victim:
+        group.limit(group.charge() + (3 << 20))
+        refused = cure(reclaim(victim.pid, "--no-inject", codes=(0, 1)))
+        reasons = {skip["reason"] for skip in refused["skipped"]}
+        assert any("too near its limit" in reason for reason in reasons), refused
+        victim.command("check")
+        group.limit(group.charge() + (64 << 20))
+        told = cure(reclaim(victim.pid, "--no-inject"))
+        tap.equal("returned", told["returned_rss_bytes"], told["predicted_rss_bytes"])
+        victim.command("check")
+
+
 def what_the_kernel_does_not_take_as_a_whole():
     """A page that the kernel holds keeps it from making a huge page of its block: the process discards what is free in it,
     and without leave to run anything in it that is left."""
@@ -248,6 +263,7 @@ TESTS += [(f"busy, confirmed only, {kind}, {threads} threads, glibc {glibc}",
 TESTS += [
     ("RSS falls by what was returned", rss_falls_exactly),
     ("the charge falls as far", the_charge_falls),
+    ("a full cgroup is not filled", a_full_cgroup_is_not_filled),
     ("what the kernel does not take as a whole", what_the_kernel_does_not_take_as_a_whole),
     ("what a fork shares is left", what_a_fork_shares_is_left),
 ]

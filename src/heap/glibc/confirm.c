@@ -56,28 +56,12 @@ static int check(const struct lists *lists, const struct free_chunk *chunk)
     return r ? r : leads_to(lists, node[BK], FD, chunk->address);
 }
 
-/* The first that ends above `address`. */
-static size_t first_above(const struct free_chunks *chunks, remote_addr address)
-{
-    size_t low = 0, high = chunks->count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-
-        if (chunks->items[middle].address + chunks->items[middle].bytes > address)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return low;
-}
-
 static int confirm_within(struct lists *lists, struct range within)
 {
     const struct free_chunks *known = lists->query->known;
     int r = 0;
 
-    for (size_t i = first_above(known, within.start); r == 0 && i < known->count; i++) {
+    for (size_t i = free_chunks_above(known, within.start); r == 0 && i < known->count; i++) {
         const struct free_chunk *chunk = &known->items[i];
 
         if (chunk->address >= within.end)
